@@ -1,0 +1,1 @@
+"""Composition only: a flow is a list of tasks."""

@@ -1,0 +1,1 @@
+"""Stage B, one algorithm a file."""

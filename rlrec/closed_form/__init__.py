@@ -1,0 +1,1 @@
+"""Scorers without a training loop."""

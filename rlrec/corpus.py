@@ -1,0 +1,88 @@
+"""Corpus: a folder of checked tables, read lazily; Vocabulary; Catalogue."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rlrec.errors import InputError
+from rlrec.tables import ITEMS, VOCABULARY, Table
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """External id <-> dense integer of one kind (`user`, `item`, `entity`); 0 is padding."""
+
+    kind: str
+    external: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many ids there are, padding included: dense arrays have this many rows."""
+        return len(self.external)
+
+    @cached_property
+    def dense(self) -> dict[str, int]:
+        """External id to dense id."""
+        return {name: i for i, name in enumerate(self.external) if i}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items: vocabulary, titles, categories and the `eligible` mask `[I]` that every policy must respect."""
+
+    vocabulary: Vocabulary
+    titles: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...]
+    eligible: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder with one Parquet file for each table of `rlrec.tables` that this corpus has."""
+
+    folder: Path
+
+    def path(self, table: Table) -> Path:
+        """Where the table lies."""
+        return self.folder / f"{table.name}.parquet"
+
+    def has(self, table: Table) -> bool:
+        """Whether this corpus has the table."""
+        return self.path(table).exists()
+
+    def scan(self, table: Table) -> pl.LazyFrame:
+        """The table, lazily.
+
+        Raises:
+            InputError: the corpus has no such table.
+        """
+        if not self.has(table):
+            raise InputError(
+                f"this corpus has no table {table.name}",
+                file=self.path(table),
+                remedy="run the ingestion (or simulation) that makes it, or hand over another corpus folder",
+            )
+        return pl.scan_parquet(self.path(table))
+
+    def vocabulary(self, kind: str) -> Vocabulary:
+        """Dense ids of one kind, in order."""
+        rows = self.scan(VOCABULARY).filter(pl.col("kind") == kind).sort("id").select("external").collect()
+        return Vocabulary(kind, ("", *rows["external"].to_list()))
+
+    def catalogue(self) -> Catalogue:
+        """All items; every known item is eligible, padding is not."""
+        vocabulary = self.vocabulary("item")
+        rows = self.scan(ITEMS).sort("item").collect()
+        titles = [""] * len(vocabulary)
+        categories: list[tuple[str, ...]] = [()] * len(vocabulary)
+        for item, title, names in rows.select("item", "title", "categories").iter_rows():
+            titles[item] = title or vocabulary.external[item]
+            categories[item] = tuple(names)
+        eligible = np.zeros(len(vocabulary), dtype=bool)
+        eligible[rows["item"].to_numpy()] = True
+        return Catalogue(vocabulary, tuple(titles), tuple(categories), eligible)

@@ -1,0 +1,1 @@
+"""Modules that turn states and items into vectors or scores."""

@@ -1,0 +1,1 @@
+"""What a log of slates says: evidence, reward models."""

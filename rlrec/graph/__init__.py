@@ -1,0 +1,1 @@
+"""Edge and triple tables to tensors."""

@@ -1,0 +1,1 @@
+"""Equations as pure functions on tensors; one family per file."""

@@ -1,0 +1,1 @@
+"""Scorers turned into policies."""

@@ -1,0 +1,1 @@
+"""Stage A objectives, one loop each."""

@@ -1,0 +1,90 @@
+"""Artifact: what tasks pass to each other. Store writes aside and renames, so that nothing half-written is ever seen."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from rlrec.errors import InputError
+
+CHUNK = 1 << 20
+
+
+class Artifact(BaseModel):
+    """A stored result: where it is, what it holds, and the SHA-256 of its bytes. Never a frame, a tensor or a model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    uri: str
+    digest: str
+    kind: str
+    rows: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return Path(self.uri)
+
+
+def home() -> Path:
+    """The folder of everything that runs leave behind: `RLREC_HOME`, or `.rlrec` in the working directory."""
+    return Path(os.environ.get("RLREC_HOME", ".rlrec")).absolute()
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's relative names and contents in sorted order."""
+    total = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        if file != path:
+            total.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+@contextmanager
+def aside(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; rename it there on success, remove it on any failure.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        draft = workspace / target.name
+        yield draft
+        if target.is_dir():
+            shutil.rmtree(target)
+        draft.rename(target)
+    except OSError as fault:
+        if fault.errno == errno.ENOSPC:
+            raise no_space(target) from fault
+        raise
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def no_space(target: Path) -> InputError:
+    """The error for a full disk, with what is free now."""
+    free = shutil.disk_usage(target.parent).free / 1e6
+    return InputError(
+        "no space left on the device; nothing was half-written",
+        file=target,
+        remedy=f"free some space ({free:,.0f} MB are free now) or set RLREC_HOME to a larger disk, then run again",
+    )
+
+
+def store(kind: str, target: Path, write: Callable[[Path], int | None]) -> Artifact:
+    """Let `write` fill a draft path, put it at `target` in one rename, and describe it. `write` returns the row count."""
+    with aside(target) as draft:
+        rows = write(draft)
+    return Artifact(uri=str(target), digest=digest_of(target), kind=kind, rows=rows)

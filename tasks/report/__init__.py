@@ -1,0 +1,1 @@
+"""Curves and tables to figures and the report page: the only plots."""
