@@ -1,4 +1,4 @@
-"""Corpus: a folder of checked tables, read lazily; Vocabulary; Catalogue."""
+"""Corpus: folders of checked tables, read lazily; Vocabulary; Catalogue."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,13 +43,19 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A folder with one Parquet file for each table of `rlrec.tables` that this corpus has."""
+    """Checked tables, one Parquet file each, spread over folders; the first folder that has a table provides it."""
 
-    folder: Path
+    folders: tuple[Path, ...]
+
+    @staticmethod
+    def of(*folders: Path) -> "Corpus":
+        """The tables of these folders."""
+        return Corpus(tuple(folders))
 
     def path(self, table: Table) -> Path:
-        """Where the table lies."""
-        return self.folder / f"{table.name}.parquet"
+        """Where the table lies, or where it would lie."""
+        places = [folder / f"{table.name}.parquet" for folder in self.folders]
+        return next((place for place in places if place.exists()), places[0])
 
     def has(self, table: Table) -> bool:
         """Whether this corpus has the table."""

@@ -1,4 +1,4 @@
-"""Artifact: what tasks pass to each other. Store writes aside and renames, so that nothing half-written is ever seen."""
+"""Artifact: what tasks pass to each other. Stored aside, then renamed: nothing half-written is seen."""
 
 import errno
 import hashlib
@@ -84,7 +84,7 @@ def no_space(target: Path) -> InputError:
 
 
 def store(kind: str, target: Path, write: Callable[[Path], int | None]) -> Artifact:
-    """Let `write` fill a draft path, put it at `target` in one rename, and describe it. `write` returns the row count."""
+    """Let `write` fill a draft path and return the row count; put it at `target` in one rename, and describe it."""
     with aside(target) as draft:
         rows = write(draft)
     return Artifact(uri=str(target), digest=digest_of(target), kind=kind, rows=rows)
