@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -38,6 +39,41 @@ class Rollouts:
     slates: Int[Tensor, "B G K"]
     log_prob: Float[Tensor, "B G K"]
     mask: Bool[Tensor, "B G K"]
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """One decision each: its user, candidates, Stage-A score of each candidate (standardised) and its features."""
+
+    user: Int[Tensor, "N"]
+    candidates: Int[Tensor, "N C"]
+    base: Float[Tensor, "N C"]
+    features: Float[Tensor, "N C F"]
+
+    def __len__(self) -> int:
+        return self.user.shape[0]
+
+
+def logged_slates(rows: pl.DataFrame, user: Int[Tensor, "N"]) -> LoggedSlates:
+    """LOGGED_SLATES rows as tensors, requests in order; `context` is the place of the request's user in `user`.
+
+    Slates must be of one length; exposure, θ-weighted, must have been recorded.
+    """
+    rows = rows.sort("request", "position")
+    k = int(rows["position"].max()) + 1  # pyright: ignore[reportArgumentType] - a number, by the schema
+    place = torch.full((int(user.max()) + 1,), -1, dtype=torch.long)
+    place[user.long()] = torch.arange(len(user))
+
+    def column(name: str) -> Tensor:
+        return torch.from_numpy(rows[name].to_numpy().copy()).view(-1, k)
+
+    return LoggedSlates(
+        context=place[column("user")[:, 0].long()],
+        items=column("item").long(),
+        reward=column("reward").float(),
+        propensity=column("propensity").float(),
+        exposure=column("exposure").float(),
+    )
 
 
 def multi_hot(state: State, size: int) -> Float[Tensor, "B I"]:

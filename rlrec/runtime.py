@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,26 @@ class Step:
     number: int
     metrics: dict[str, Tensor]
     state_dicts: dict[str, dict[str, object]] = field(default_factory=dict)
+
+
+def snapshot(model: nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime) -> dict[str, dict[str, object]]:
+    """Everything that training needs to go on from here, by part."""
+    return {
+        "model": dict(model.state_dict()),
+        "optimiser": optimiser.state_dict(),
+        "runtime": {"generator": runtime.generator.get_state()},
+    }
+
+
+def resume(start: Start, model: nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime) -> int:
+    """Put a checkpoint back in place, random numbers included; returns how many Steps are already done."""
+    if start.checkpoint is None:
+        return 0
+    model.load_state_dict(dict(start.checkpoint["model"]))
+    optimiser.load_state_dict(dict(start.checkpoint["optimiser"]))
+    state = start.checkpoint["runtime"]
+    runtime.generator.set_state(state["generator"])  # pyright: ignore[reportArgumentType] - a tensor by `snapshot`
+    return int(state["number"])  # pyright: ignore[reportArgumentType] - set by whoever stores the Step
 
 
 class DivergedError(RuntimeError):

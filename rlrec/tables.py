@@ -127,6 +127,24 @@ TARGETS = Table(
     optional={"q_hat": pl.Float64(), "q_hat_target": pl.Float64()},
 )
 
+CONTEXTS = Table(
+    "contexts",
+    {
+        "context": pl.Int64(),
+        "user": pl.Int32(),
+        "fold": pl.Int8(),
+        "candidates": pl.List(pl.Int32()),
+        "base": pl.List(pl.Float32()),
+        "features": pl.List(pl.Float32()),
+        "q_hat": pl.List(pl.Float32()),
+        "observed": pl.List(pl.Float32()),
+        "shown": pl.List(pl.Float32()),
+    },
+    key=("context",),
+    nullable=frozenset({"fold", "observed", "shown"}),
+)
+"""One decision a row. Lists align with `candidates`; `features` is flattened [C, F]. `fold` null: all of the log."""
+
 RECOMMENDATIONS = Table(
     "recommendations",
     {
@@ -150,8 +168,19 @@ QUARANTINE = Table(
 )
 
 TABLES = (
-    EVENTS, ITEMS, VOCABULARY, SPLITS, TRIPLES, EDGES, CANDIDATES, LOGGED_SLATES, TARGETS, RECOMMENDATIONS, QUARANTINE,
-)  # fmt: skip
+    EVENTS,
+    ITEMS,
+    VOCABULARY,
+    SPLITS,
+    TRIPLES,
+    EDGES,
+    CANDIDATES,
+    CONTEXTS,
+    LOGGED_SLATES,
+    TARGETS,
+    RECOMMENDATIONS,
+    QUARANTINE,
+)
 
 
 def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None) -> None:

@@ -1,0 +1,49 @@
+"""f(x, i): click probability of an examined item, from logged impressions under the position-based model.
+
+Minimises Σ θ_k (r_k/θ_k - f)², whose minimiser is E[r_k/θ_k | features] = y when E[r_k] = θ_k y: examination is divided
+out, so position needs no place among the features. Gradient-boosted trees are scikit-learn's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.ensemble import HistGradientBoostingRegressor
+from torch import Tensor
+
+LOWEST_RATE = 1e-4
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A fitted f; `predict` maps [N, C, F] features to [N, C] probabilities."""
+
+    trees: HistGradientBoostingRegressor
+
+    @staticmethod
+    def fit(
+        parts: Sequence[Mapping[str, np.ndarray]],
+        rounds: int,
+        leaves: int,
+        learning_rate: float,
+        smallest_leaf: int,
+        seed: int,
+    ) -> "RewardModel":
+        """From impressions with `features` [M, F], `target` r/θ [M] and `weight` θ [M]."""
+        trees = HistGradientBoostingRegressor(
+            max_iter=rounds,
+            max_leaf_nodes=leaves,
+            learning_rate=learning_rate,
+            min_samples_leaf=smallest_leaf,
+            early_stopping=False,
+            random_state=seed,
+        )
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "target", "weight")}
+        return RewardModel(trees.fit(columns["features"], columns["target"], sample_weight=columns["weight"]))
+
+    def predict(self, features: Float[Tensor, "N C F"]) -> Float[Tensor, "N C"]:
+        """f, kept inside [1e-4, 1]."""
+        flat = self.trees.predict(features.reshape(-1, features.shape[-1]).numpy())
+        return torch.from_numpy(np.clip(flat, LOWEST_RATE, 1.0)).float().view(features.shape[:2])

@@ -1,0 +1,133 @@
+"""Plackett-Luce slates over a candidate set: log-probabilities, sampling, mixtures, position marginals, gains.
+
+Slates are given here as *places* in the candidate axis (0..C-1); policies translate to item ids.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+CHUNK_ELEMENTS = 4_000_000
+
+
+def discounts(k: int) -> Float[Tensor, "K"]:
+    """Examination of position k under the logarithmic discount: θ_k = 1 / log₂(k + 1), k = 1..K.
+
+    Source: Järvelin and Kekäläinen (2002); used as the position-based model's known curve.
+    """
+    return 1.0 / torch.log2(torch.arange(2, k + 2, dtype=torch.float32))
+
+
+def standardise(scores: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+    """Zero mean, unit standard deviation within each context; constant rows become 0."""
+    centred = scores - scores.mean(1, keepdim=True)
+    spread = centred.pow(2).mean(1, keepdim=True).sqrt()
+    return torch.where(spread > 0, centred / torch.where(spread > 0, spread, 1.0), 0.0)
+
+
+def plackett_luce_log_prob(logits: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]) -> Float[Tensor, "B G K"]:
+    """log π(a_k | a_<k) = s_{a_k} - logsumexp of s over the candidates not yet shown.
+
+    One logsumexp of the candidates outside the slate, then a reversed running logsumexp over the slate.
+    Source: Plackett (1975), Luce (1959); graph spec 2.2.
+    """
+    batch, group, _ = places.shape
+    spread = logits.unsqueeze(1).expand(batch, group, logits.shape[-1])
+    chosen = spread.gather(2, places)
+    lowest = torch.finfo(logits.dtype).min
+    rest = torch.logsumexp(spread.scatter(2, places, lowest), dim=2, keepdim=True)
+    behind = torch.logcumsumexp(torch.cat([rest, chosen.flip(2)], dim=2), dim=2)[..., 1:].flip(2)
+    return chosen - behind
+
+
+def gumbel_top_k(logits: Float[Tensor, "B C"], k: int, group: int, generator: torch.Generator) -> Int[Tensor, "B G K"]:
+    """Exact Plackett-Luce samples: add Gumbel noise to the logits and take the k largest, in order.
+
+    Source: Yellott (1977); Kool et al. (2019), eq. 5.
+    """
+    shape = (logits.shape[0], group, logits.shape[1])
+    waiting = torch.empty(shape, dtype=logits.dtype, device=logits.device).exponential_(generator=generator)
+    return (logits.unsqueeze(1) - torch.log(waiting)).topk(k, dim=2).indices
+
+
+def greedy_top_k(logits: Float[Tensor, "B C"], k: int) -> Int[Tensor, "B K"]:
+    """The k largest logits in order; ties go to the earlier candidate, so that equal inputs give equal slates."""
+    return logits.sort(dim=1, descending=True, stable=True).indices[:, :k]
+
+
+def uniform_log_prob(candidates: Int[Tensor, "B"], k: int) -> Float[Tensor, "B K"]:
+    """log 1/(n - k + 1) for k = 1..K: a uniform permutation of n candidates, position by position."""
+    taken = torch.arange(k, device=candidates.device)
+    return -torch.log((candidates.unsqueeze(1) - taken).clamp_min(1).float())
+
+
+def mixture_log_prob(
+    first: Float[Tensor, "*S K"], second: Float[Tensor, "*S K"], epsilon: float
+) -> Float[Tensor, "*S K"]:
+    """Per-position log-probabilities of the slate mixture (1-ε)·first + ε·second: log π(A_≤k) - log π(A_<k).
+
+    The mixture is drawn once a slate, so its prefixes mix; the values sum to the slate's log-probability exactly.
+    """
+    if epsilon == 0.0:
+        return first
+    share = first.new_tensor([1.0 - epsilon, epsilon]).log()
+    prefix = torch.logaddexp(first.cumsum(-1) + share[0], second.cumsum(-1) + share[1])
+    return torch.diff(prefix, dim=-1, prepend=torch.zeros_like(prefix[..., :1]))
+
+
+def plackett_luce_marginals(
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
+    """π(i at k) and its Monte Carlo standard error, by averaging exact conditionals over sampled prefixes.
+
+    π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / (Z - Σ_{j ∈ prefix} e^{s_j}), so that the average over prefixes is
+    e^{s_i}(Σ_n D_nk - Σ_n D_nk 1[i ∈ prefix_nk]) / n with D = 1/(Z - ΣS): two sums instead of an [N, K, C] array.
+    Position 1 is exact. Rows sum to 1.
+    """
+    batch, size = logits.shape
+    probability = torch.softmax(logits.double(), dim=1)
+    marginals = torch.zeros(batch, k, size, dtype=torch.float64)
+    variance = torch.zeros_like(marginals)
+    chunk = max(1, CHUNK_ELEMENTS // (prefixes * size))
+    for start in range(0, batch, chunk):
+        part = slice(start, start + chunk)
+        p = probability[part]
+        places = gumbel_top_k(logits[part], k, prefixes, generator)
+        shown = p.unsqueeze(1).expand(-1, prefixes, -1).gather(2, places)
+        taken = torch.cumsum(shown, dim=2) - shown
+        density = 1.0 / (1.0 - taken).clamp_min(1e-12)
+        mean, square = (_outside(places, density**power, size) * p.unsqueeze(1) ** power / prefixes for power in (1, 2))
+        marginals[part] = mean
+        variance[part] = (square - mean**2).clamp_min(0.0) / max(1, prefixes - 1)
+    marginals = marginals.clamp_min(0.0)
+    marginals = marginals / marginals.sum(2, keepdim=True)
+    return marginals.float(), variance.sqrt().float()
+
+
+def _outside(places: Int[Tensor, "B N K"], weight: Float[Tensor, "B N K"], size: int) -> Float[Tensor, "B K C"]:
+    """Σ_n weight_nk 1[i ∉ first k-1 places of sample n]: everything, less what stands in the prefix."""
+    batch, samples, k = places.shape
+    owner = torch.arange(batch).view(-1, 1).expand(batch, samples) * size
+    inside = torch.zeros(batch * size, k, dtype=weight.dtype)
+    for j in range(k - 1):
+        later = weight.clone()
+        later[..., : j + 1] = 0.0
+        inside.index_add_(0, (owner + places[..., j]).reshape(-1), later.reshape(-1, k))
+    return (weight.sum(1).unsqueeze(1) - inside.view(batch, size, k)).transpose(1, 2)
+
+
+def slate_reward(gain: Float[Tensor, "B G K"], examination: Float[Tensor, "K"]) -> Float[Tensor, "B G"]:
+    """R(A) = Σ_k θ_k ŷ_{a_k}: expected clicks of a slate under the position-based model (graph spec 2.4)."""
+    return (gain * examination).sum(-1)
+
+
+def reward_to_go(reward: Float[Tensor, "*S K"]) -> Float[Tensor, "*S K"]:
+    """Suffix sums Σ_{j≥k} r_j: what a position and all after it bring."""
+    return reward.flip(-1).cumsum(-1).flip(-1)
+
+
+def places_of(items: Int[Tensor, "B G K"], candidates: Int[Tensor, "B C"]) -> Int[Tensor, "B G K"]:
+    """Where each item stands among its context's candidates; -1 when it is not there."""
+    match = items.unsqueeze(-1) == candidates.view(candidates.shape[0], 1, 1, -1)
+    found: Bool[Tensor, "B G K"] = match.any(-1)
+    return torch.where(found, match.int().argmax(-1), -1)
