@@ -15,7 +15,6 @@ from rlrec.errors import InputError
 from rlrec.graph.metapaths import MetaPaths
 
 FIRST = 1e6  # lifts what a quota is meant for above what only fills it up
-HEAD_SHARE = 0.8
 ORIGINS = ("score", "metapath", "tail")
 
 
@@ -78,16 +77,6 @@ def metapath_affinity(history: sparse.csr_array, paths: MetaPaths) -> Float[Tens
         graph = sparse.csr_array((values, (source, neighbours[source, place])), shape=(size, size))
         total += np.asarray((history @ graph).todense(), dtype=np.float32)
     return torch.from_numpy(total)
-
-
-def long_tail(popularity: np.ndarray) -> np.ndarray:
-    """Items outside the head that holds 80 % of the interactions; ties go to the smaller id. Padding is neither."""
-    order = np.lexsort((np.arange(len(popularity)), -popularity))
-    before = np.cumsum(popularity[order]) - popularity[order]
-    tail = np.zeros(len(popularity), dtype=bool)
-    tail[order[before >= HEAD_SHARE * popularity.sum()]] = True
-    tail[0] = False
-    return tail
 
 
 def hashed(users: Int[Tensor, "B"], items: int, seed: int) -> Float[Tensor, "B I"]:

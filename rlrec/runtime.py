@@ -1,10 +1,12 @@
 """Runtime, Start and Step: what a training generator is given and what it yields; `descend`, its one side effect."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,6 @@ class Step:
     state_dicts: dict[str, dict[str, object]] = field(default_factory=dict)
 
 
-def snapshot(model: nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime) -> dict[str, dict[str, object]]:
-    """Everything that training needs to go on from here, by part."""
-    return {
-        "model": dict(model.state_dict()),
-        "optimiser": optimiser.state_dict(),
-        "runtime": {"generator": runtime.generator.get_state()},
-    }
-
-
-def resume(start: Start, model: nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime) -> int:
-    """Put a checkpoint back in place, random numbers included; returns how many Steps are already done."""
-    if start.checkpoint is None:
-        return 0
-    model.load_state_dict(dict(start.checkpoint["model"]))
-    optimiser.load_state_dict(dict(start.checkpoint["optimiser"]))
-    state = start.checkpoint["runtime"]
-    runtime.generator.set_state(state["generator"])  # pyright: ignore[reportArgumentType] - a tensor by `snapshot`
-    return int(state["number"])  # pyright: ignore[reportArgumentType] - set by whoever stores the Step
-
-
 class DivergedError(RuntimeError):
     """The loss or a gradient stopped being finite."""
 
@@ -78,3 +60,27 @@ def descend(
         raise DivergedError(f"loss {float(loss):.4g}, gradient norm {float(norm):.4g}: lower the learning rate")
     optimiser.step()
     return {"train/grad_norm": norm.detach()}
+
+
+def snapshot(
+    model: torch.nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime, number: int
+) -> dict[str, dict]:
+    """Copies of all that a run needs to go on after step `number`: `model`, `optimiser`, `runtime`."""
+    return copy.deepcopy(
+        {
+            "model": dict(model.state_dict()),
+            "optimiser": optimiser.state_dict(),
+            "runtime": {"generator": runtime.generator.get_state(), "number": number},
+        }
+    )
+
+
+def restore(model: torch.nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime, start: Start) -> int:
+    """Put a `snapshot` back, random numbers included; returns the number of the last step done, 0 for a fresh run."""
+    if start.checkpoint is None:
+        return 0
+    saved = copy.deepcopy(dict(start.checkpoint))
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(dict(saved["optimiser"]))
+    runtime.generator.set_state(cast(Tensor, saved["runtime"]["generator"]))
+    return int(cast(int, saved["runtime"]["number"]))

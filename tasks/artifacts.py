@@ -88,3 +88,19 @@ def store(kind: str, target: Path, write: Callable[[Path], int | None]) -> Artif
     with aside(target) as draft:
         rows = write(draft)
     return Artifact(uri=str(target), digest=digest_of(target), kind=kind, rows=rows)
+
+
+def described(target: Path) -> Artifact | None:
+    """The Artifact stored at `target` earlier, if both it and its description are there."""
+    note = target.with_name(f"{target.name}.json")
+    if not (target.exists() and note.exists()):
+        return None
+    return Artifact.model_validate_json(note.read_text(encoding="utf-8"))
+
+
+def describe(artifact: Artifact) -> Artifact:
+    """Write the description beside the stored result, which makes it findable; returns the artifact."""
+    note = artifact.path.with_name(f"{artifact.path.name}.json")
+    with aside(note) as draft:
+        draft.write_text(artifact.model_dump_json(), encoding="utf-8")
+    return artifact

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from rlrec.batches import Contexts
 from rlrec.corpus import Corpus
 from rlrec.encoders.candidate_scorer import CandidateScorer
-from rlrec.feedback.evidence import read_contexts
+from rlrec.feedback.contexts import read_contexts
 from rlrec.graph.metapaths import from_edges
 from rlrec.ops import advantages, divergences, ratios, slates, smoothness, surrogates
-from rlrec.runtime import Runtime, Start, Step, descend, resume, snapshot
+from rlrec.runtime import Runtime, Start, Step, descend, restore, snapshot
 from rlrec.tables import EDGES
 
 Weight = Annotated[float, Field(ge=0.0)]
@@ -149,15 +149,15 @@ def train(recipe: GrpoSlate, corpus: Corpus, start: Start, runtime: Runtime) -> 
     practice = read_practice(recipe, corpus)
     learner = build(recipe, practice, runtime)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    for epoch in range(resume(start, learner, optimiser, runtime), recipe.epochs):
+    for epoch in range(restore(learner, optimiser, runtime, start) + 1, recipe.epochs + 1):
         order = torch.randperm(len(practice.contexts), generator=runtime.generator)
         log: list[dict[str, Tensor]] = []
         for rows in order.split(recipe.batch):
             log += improve(recipe, practice, rows, learner, optimiser, runtime)
         yield Step(
-            number=epoch + 1,
+            number=epoch,
             metrics={name: torch.stack([step[name] for step in log]).mean() for name in log[0]},
-            state_dicts=snapshot(learner, optimiser, runtime),
+            state_dicts=snapshot(learner, optimiser, runtime, epoch),
         )
 
 

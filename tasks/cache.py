@@ -1,0 +1,94 @@
+"""BY_CONTENT, the one cache policy: task inputs, our own sources, and the versions of what computes."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from pydantic import BaseModel
+
+from tasks.artifacts import Artifact, home
+
+COMPUTING = ("torch", "polars", "duckdb", "numpy", "scipy", "scikit-learn")
+SOURCES = ("rlrec", "sql", "tasks")
+UNKEYED = ("tracking",)  # where progress is reported to does not change what is computed
+
+
+class ByContent(CachePolicy):
+    """Two calls are the same when their inputs, our sources and the computing libraries are.
+
+    Prefect's TASK_SOURCE sees only the thin task body, and would serve results of old library code.
+    """
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002 - part of Prefect's interface
+        **_: Any,
+    ) -> str | None:
+        key = content_key(task_ctx.task.name, inputs)
+        if not place(task_ctx.task.name, key).exists():
+            (results_folder() / key).unlink(missing_ok=True)
+        return key
+
+
+BY_CONTENT = ByContent()
+
+
+def content_key(name: str, inputs: Mapping[str, Any]) -> str:
+    """The key of a task's result."""
+    named = {k: _plain(v) for k, v in sorted(inputs.items()) if k not in UNKEYED}
+    text = json.dumps([name, named, code_digest()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def place(name: str, key: str) -> Path:
+    """Where the result of a task lies: derived from its content key, so that a rerun finds it."""
+    return home() / "store" / name / key
+
+
+def results_folder() -> Path:
+    """Where Prefect keeps what tasks returned: Artifacts, a few lines of JSON each."""
+    return home() / "results"
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over our own sources and the versions of the computing libraries."""
+    total = hashlib.sha256()
+    root = Path(__file__).resolve().parents[1]
+    for folder in SOURCES:
+        for file in sorted((root / folder).rglob("*")):
+            if file.suffix in {".py", ".sql", ".html", ".css", ".js", ".j2"}:
+                total.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    for library in COMPUTING:
+        total.update(f"{library}=={version(library)}".encode())
+    return total.hexdigest()
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Artifact():
+            return [value.kind, value.digest]
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case Mapping():
+            return {str(k): _plain(v) for k, v in sorted(value.items())}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case _:
+            return value
+
+
+def bound(function: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Arguments by name, defaults included."""
+    call = inspect.signature(function).bind(*args, **kwargs)
+    call.apply_defaults()
+    return dict(call.arguments)

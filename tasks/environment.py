@@ -1,0 +1,28 @@
+"""What Prefect and MLflow must be told before they are imported; a user's own settings always win."""
+
+import os
+
+from tasks.artifacts import home
+
+STARTUP_SECONDS = "180"  # a fresh server database takes longer than Prefect's default of 20 s
+
+
+def prepare() -> None:
+    """Keep servers, results and telemetry inside `home()`; call before importing prefect or mlflow."""
+    place = home()
+    defaults = {
+        "PREFECT_HOME": str(place / "prefect"),
+        "PREFECT_LOCAL_STORAGE_PATH": str(place / "results"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": STARTUP_SECONDS,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+prepare()

@@ -1,0 +1,154 @@
+"""The two stages: pretrain an encoder and freeze it; fine-tune a slate policy, choosing checkpoints by OPE alone."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrec import recipes
+from rlrec.batches import Contexts, LoggedSlates
+from rlrec.corpus import Corpus
+from rlrec.encoders.candidate_scorer import CandidateScorer
+from rlrec.feedback.contexts import read_contexts
+from rlrec.feedback.evidence import Evidence
+from rlrec.ope.estimators import dr
+from rlrec.ope.intervals import clustered
+from rlrec.ope.rounds import Rounds
+from rlrec.ops.slates import discounts, places_of, plackett_luce_marginals
+from rlrec.recipes import FineTuning, Pretraining
+from rlrec.runtime import Runtime, Start, Step
+from tasks.artifacts import Artifact, store
+from tasks.checkpoints import seeded, write_tensors
+from tasks.evidence import PRACTICE, SERVING
+from tasks.presets import Evaluation
+from tasks.simulate import Simulated
+from tasks.tracking import Run, child
+from tasks.train import Training, forget, pursue
+
+logger = logging.getLogger(__name__)
+
+CRITERION = "select/dr_low"
+
+
+def pretrain(
+    corpus: Artifact,
+    graphs: Artifact,
+    recipe: Pretraining,
+    seed: int,
+    *,
+    target: Path,
+    tracking: str | None = None,
+) -> Artifact:
+    """Stage A: the frozen `users` and `items` vectors, from `train` alone, with the history of the training."""
+    tables = Corpus.of(corpus.path, graphs.path)
+    runtime = Runtime(generator=seeded(seed, "pretrain"))
+    with child(tracking, "pretrain", seed=seed) as run:
+        run.inputs({"corpus": corpus, "graphs": graphs})
+        run.params({**recipe.model_dump(), "seed": seed})
+
+        def begin(start: Start) -> Iterator[Step]:
+            return recipes.pretrain(recipe, tables, start, runtime)
+
+        training = pursue(begin, {}, target.name, watch=_announce("pretrain", seed))
+        vectors = recipes.vectors(recipe, tables, training.model)
+        artifact = _store(training, {"vectors": vectors}, "pretrained", target, run)
+    forget(target.name)
+    return artifact
+
+
+def finetune(
+    corpus: Artifact,
+    graphs: Artifact,
+    simulated: Artifact,
+    evidence: Artifact,
+    recipe: FineTuning,
+    evaluation: Evaluation,
+    seed: int,
+    *,
+    target: Path,
+    tracking: str | None = None,
+) -> Artifact:
+    """Stage B: the policy whose lower confidence bound on `log_select` was best, with the history of the training."""
+    tables = Corpus.of(corpus.path, graphs.path, evidence.path / PRACTICE)
+    serving = read_contexts(Corpus.of(evidence.path / SERVING))
+    selection = Simulated.of(simulated).log("log_select")
+    runtime = Runtime(generator=seeded(seed, "finetune"))
+
+    def begin(start: Start) -> Iterator[Step]:
+        return recipes.finetune(recipe, tables, start, runtime)
+
+    def judge(step: Step) -> dict[str, float]:
+        actor = recipes.actor(recipe, serving.contexts.features.shape[-1], step.state_dicts["model"])
+        logits = actor_scores(actor, serving.contexts) / recipe.temperature
+        marginals, _ = plackett_luce_marginals(
+            logits, recipe.slate, evaluation.select_prefixes, seeded(seed, "selection")
+        )
+        rounds = rounds_of(selection, serving, marginals)
+        found = dr(rounds)
+        interval = clustered(found, rounds, evaluation.level)
+        return {"select/dr_value": found.value, CRITERION: interval.low, "select/dr_high": interval.high}
+
+    with child(tracking, "finetune", seed=seed) as run:
+        run.inputs({"world": simulated, "evidence": evidence})
+        run.params({**recipe.model_dump(), "seed": seed})
+        training = pursue(
+            begin, {}, target.name, judge=judge, criterion=CRITERION, watch=_announce("finetune", seed)
+        )
+        artifact = _store(training, {"model": training.model}, "policy", target, run)
+    forget(target.name)
+    return artifact
+
+
+@torch.no_grad()
+def actor_scores(actor: CandidateScorer, contexts: Contexts) -> Tensor:
+    """Scores [N, C] of every context's candidates."""
+    return actor(contexts.base, contexts.features)
+
+
+def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds:
+    """What OPE reads of a log, for the target policy with these position marginals over the serving contexts.
+
+    The reward model's prediction at position k is θ_k f; its value under the target is θ_k Σ_i π(i at k) f(x, i).
+    """
+    theta = discounts(log.items.shape[1])
+    places = places_of(log.items.unsqueeze(1), serving.contexts.candidates[log.context]).squeeze(1)
+    probability = marginals[log.context].gather(2, places.unsqueeze(2)).squeeze(2)
+    direct = (marginals * serving.q_hat.unsqueeze(1)).sum(2) * theta
+    return Rounds.of(
+        reward=log.reward.numpy(),
+        propensity=log.propensity.numpy(),
+        target_probability=np.clip(probability.numpy(), 0.0, 1.0),
+        cluster=log.context.numpy(),
+        q_hat=(serving.q_hat[log.context].gather(1, places) * theta).numpy(),
+        q_hat_target=direct[log.context].numpy(),
+        reward_range=(0.0, 1.0),
+    )
+
+
+def _store(
+    training: Training, tensors: dict[str, dict[str, Tensor]], kind: str, target: Path, run: Run
+) -> Artifact:
+    run.metrics(list(training.history.select("metric", "value", "step").iter_rows()))
+    run.metrics([("select/chosen_step", float(training.chosen), 0)])
+
+    def write(draft: Path) -> int:
+        draft.mkdir()
+        for name, values in tensors.items():
+            write_tensors(draft / f"{name}.safetensors", values)
+        training.history.write_parquet(draft / "history.parquet")
+        (draft / "chosen.txt").write_text(str(training.chosen), encoding="utf-8")
+        return training.history["step"].n_unique()
+
+    return store(kind, target, write)
+
+
+def _announce(stage: str, seed: int):  # noqa: ANN202 - the type is pursue's
+    def say(step: Step, metrics: dict[str, float]) -> None:
+        shown = {name: metrics[name] for name in ("train/loss", "reward/mean", CRITERION) if name in metrics}
+        text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
+        logger.info("%s seed %d, epoch %d: %s", stage, seed, step.number, text)
+
+    return say

@@ -1,0 +1,167 @@
+"""Plan: the typed content of a preset; presets are TOML files that list only what differs from the defaults."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from rlrec.pretrain.graph_cl import GraphCL
+
+from rlrec.errors import InputError
+from rlrec.feedback.evidence import Feedback
+from rlrec.recipes import FineTuning, Pretraining
+from rlrec.simulators.logged_slates import World
+
+SUFFIX = ".toml"
+
+
+class Data(BaseModel):
+    """Which dataset, and where it lies if it is already here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """A name that `rlrec data list` shows."""
+    path: str | None = None
+    """A folder or archive with the raw files; obtained from the official place when empty."""
+
+
+class Evaluation(BaseModel):
+    """How policies are compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
+    """Seeds of every trained row; each trains Stage A and Stage B anew."""
+    cutoffs: tuple[int, ...] = (10, 20)
+    """K of the ranking metrics on held-out interactions."""
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Level of every interval."""
+    resamples: Annotated[int, Field(ge=100)] = 1_000
+    """Bootstrap resamples of users."""
+    target_prefixes: Annotated[int, Field(ge=100)] = 2_000
+    """Sampled prefixes behind the position marginals of target policies."""
+    select_prefixes: Annotated[int, Field(ge=20)] = 200
+    """The same while checkpoints are compared on `log_select`."""
+    l2_grid: tuple[float, ...] = (50.0, 100.0, 200.0, 500.0)
+    """Ridges that EASE baselines choose from, by NDCG@10 on the validation slice."""
+
+
+class Plan(BaseModel):
+    """Everything a run is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    data: Data
+    """The dataset."""
+    world: World = World()
+    """The simulated world that logged slates come from."""
+    pretraining: Pretraining = GraphCL()
+    """Stage A."""
+    feedback: Feedback = Feedback()
+    """How the log becomes contexts and counterfactual rewards."""
+    fine_tuning: FineTuning = FineTuning()
+    """Stage B."""
+    evaluation: Evaluation = Evaluation()
+    """How policies are compared."""
+
+    @model_validator(mode="after")
+    def same_slate(self) -> "Plan":
+        """Policies are trained on slates as long as those that are logged."""
+        if self.fine_tuning.slate != self.world.slate:
+            raise ValueError(f"fine_tuning.slate is {self.fine_tuning.slate}, but world.slate is {self.world.slate}")
+        return self
+
+
+def folder() -> Path:
+    """Where presets lie: `RLREC_PRESETS`, or the folder shipped with rlrec."""
+    shipped = Path(__file__).resolve().parents[1] / "deployments" / "presets"
+    return Path(os.environ.get("RLREC_PRESETS", shipped))
+
+
+def names() -> list[str]:
+    """All presets, as `dataset/name`."""
+    return sorted(p.relative_to(folder()).with_suffix("").as_posix() for p in folder().rglob(f"*{SUFFIX}"))
+
+
+def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> Plan:
+    """The Plan of a preset (a name, or a path to a TOML file) with `key=value` changes on top.
+
+    Raises:
+        InputError: no such preset, no such key (names the nearest), or a value that does not fit.
+    """
+    file = Path(preset) if preset.endswith(SUFFIX) else folder() / f"{preset}{SUFFIX}"
+    if not file.is_file():
+        near = difflib.get_close_matches(preset, names(), n=1, cutoff=0.3)
+        raise InputError(
+            f"there is no preset {preset!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            remedy=f"choose one of: {', '.join(names())}; or give the path of a TOML file",
+        )
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise InputError(f"the preset is not valid TOML: {fault}", file=file, remedy="correct the line") from fault
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise InputError(f"--set {change!r} has no '='", remedy="write --set section.key=value")
+        _put(values, key.strip(), _value(text.strip()))
+    if path is not None:
+        values.setdefault("data", {})["path"] = path
+    try:
+        return Plan.model_validate(values)
+    except ValidationError as fault:
+        raise _explained(fault, file) from fault
+
+
+def keys(plan: type[BaseModel] = Plan) -> list[str]:
+    """Every key that `--set` accepts."""
+    return sorted(set(_keys(plan.model_json_schema(), "")))
+
+
+def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any] | None = None) -> Iterator[str]:
+    root = root or schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    for choice in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from _keys(choice, prefix, root)
+    for name, inner in schema.get("properties", {}).items():
+        nested = list(_keys(inner, f"{prefix}{name}.", root))
+        yield from nested or [f"{prefix}{name}"]
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
+    known = keys()
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        tail = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+        raise InputError(
+            f"--set: there is no key {key!r}; the nearest is {(tail or near)[0]!r}",
+            remedy="`rlrec run --help` says how to list all keys",
+        )
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[last] = value
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explained(fault: ValidationError, file: Path) -> InputError:
+    first = fault.errors()[0]
+    tags = {"graph_cl", "bpr", "grpo_slate"}
+    place = [str(part) for part in first["loc"] if part not in tags]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, keys(), n=1, cutoff=0.0)
+        return InputError(f"there is no key {key!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
+    given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
+    return InputError(f"{key}: {first['msg']}{given}", file=file, remedy="correct the value")
