@@ -1,0 +1,108 @@
+"""How far a transformed weight can bend an estimate: a bound on its bias that the log itself certifies."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from rlrec.ope.intervals import cluster_margin
+from rlrec.ope.rounds import Rounds
+from rlrec.ope.statistics import Base, needs_model
+from rlrec.ope.transforms import Family, greatest, greatest_excess
+
+Array = np.ndarray
+
+PILOT_SHARE = 0.05  # of the users, on which the cap of an unbounded weight is chosen; they leave the bound
+PILOT_CAPS = 24
+PILOT_SEED = 20_240_501  # the split is part of the bound's definition, not of a run
+
+
+def outcome_range(base: Base, rounds: Rounds) -> float:
+    """R, what a unit of misplaced weight can cost at one position; not a number without a declared reward range.
+
+    IPS max(|lo|, |hi|) · SNIPS hi - lo · DR max(hi, q̂) - min(lo, q̂) · SNDR both lengths added, since r - q̂ moves by
+    either. Predictions for items never shown are taken to lie in the range of the declared rewards and those seen.
+    """
+    if rounds.reward_range is None:
+        return np.nan
+    low, high = rounds.reward_range
+    if not needs_model(base):
+        return max(abs(low), abs(high)) if base == "ips" else high - low
+    seen = rounds.predicted[rounds.mask]
+    reach = max(high, float(seen.max())) - min(low, float(seen.min()))
+    return reach if base == "dr" else reach + (high - low)
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A random part of the users, set aside to choose caps."""
+
+    user: Bool[Array, "C"]
+    request: Bool[Array, "N"]
+
+    @staticmethod
+    def of(rounds: Rounds) -> "Pilot":
+        """The same users for the same number of users."""
+        chosen = np.random.default_rng(PILOT_SEED).random(rounds.clusters) < PILOT_SHARE
+        return Pilot(chosen, chosen[rounds.cluster])
+
+
+def misplaced_mass(
+    rounds: Rounds,
+    weights: Float64[Array, "N K"],
+    family: Family,
+    parameter: float,
+    failure: float,
+    pilot: Pilot,
+) -> float:
+    """Upper confidence bound of M = Σ_k E[1 - ŵ_k + 2(ŵ_k - w_k)₊]; |bias| ≤ R·M, under missing support too.
+
+    Proof, at one position: V - E[ŵr] = Σ_a (π - π₀ŵ) y, so |bias| ≤ R Σ_a |π - π₀ŵ| = R (1 - E ŵ + 2 Σ_a (π₀ŵ - π)₊).
+    A self-normalised form tends to the mean of y under π₀ŵ/E ŵ, whose total variation distance to π is at most M,
+    so the same M serves with the length of the outcome's range. Positions add up. Users, not rows, are the
+    independent observations of the empirical Bernstein margin. A weight that nothing bounds is capped, the cap chosen
+    on other users: E min(ŵ, c) ≤ E ŵ keeps the bound valid.
+    """
+    ceiling = greatest(family, parameter, np.inf if rounds.max_weight is None else rounds.max_weight)
+    excess = greatest_excess(family, parameter)
+    fixed = rounds.counts.sum(axis=1)
+    if excess > 0:
+        fixed = fixed + 2 * np.maximum(weights - rounds.weights, 0.0).sum(axis=1)
+    loose = 2 * excess + (0.0 if rounds.full else 1.0)  # a request of fewer positions varies by one more each
+    trivial = rounds.positions * (1 + 2 * excess)
+    if np.isfinite(ceiling):
+        sums = rounds.per_cluster(fixed - weights.sum(axis=1))
+        return above(sums, rounds.cluster_sizes, rounds.positions * (ceiling + loose), failure, trivial)
+    others = ~pilot.user
+    if not pilot.user.any() or np.count_nonzero(others) < 2:
+        return trivial
+    cap = chosen_cap(rounds, weights, loose, failure, pilot)
+    sums = rounds.per_cluster(fixed - np.minimum(weights, cap).sum(axis=1))[others]
+    return above(sums, rounds.cluster_sizes[others], rounds.positions * (cap + loose), failure, trivial)
+
+
+def above(
+    sums: Float64[Array, "C"], sizes: Float64[Array, "C"], spread: float, failure: float, trivial: float
+) -> float:
+    """Mean plus margin, kept between 0 and what holds without looking."""
+    mean = float(sums.sum() / sizes.sum())
+    return float(np.clip(mean + cluster_margin(sums, sizes, spread, failure), 0.0, trivial))
+
+
+def chosen_cap(rounds: Rounds, weights: Float64[Array, "N K"], loose: float, failure: float, pilot: Pilot) -> float:
+    """The cap that promises the highest lower bound of E min(ŵ, c), judged on the pilot alone."""
+    tried = weights[pilot.request]
+    cluster = rounds.cluster[pilot.request]
+    sizes = rounds.cluster_sizes[pilot.user]
+    others = rounds.clusters - len(sizes)
+    scale = len(sizes) / float(sizes.sum())
+    best, promise = 1.0, -np.inf
+    for cap in np.geomspace(1.0, max(2.0, float(tried.max())), PILOT_CAPS):
+        kept = np.minimum(tried, cap).sum(axis=1)
+        sums = scale * np.bincount(cluster, weights=kept, minlength=rounds.clusters)[pilot.user]
+        log = np.log(2 / failure)
+        spread = rounds.positions * (cap + loose) * scale * float(sizes.max())
+        lower = sums.mean() - np.sqrt(2 * sums.var() * log / others) - 7 * spread * log / (3 * others)
+        if lower > promise:
+            best, promise = float(cap), float(lower)
+    return best

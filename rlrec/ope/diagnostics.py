@@ -1,0 +1,151 @@
+"""Diagnostics of the weights: effective sample size, tails, support. None of them suffices alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float64
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
+
+from rlrec.ope.estimators import dr, ips
+from rlrec.ope.intervals import cluster_error
+from rlrec.ope.rounds import Rounds
+
+Array = np.ndarray
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+BUCKETS_PER_OCTAVE = 4
+TAIL_SHARE = 0.2  # of the weights, at most, are fitted; Vehtari et al. 2024
+TAIL_ROOTS = 3  # and at most this many times √n
+SMALLEST_TAIL = 5
+PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # weak prior on k-hat; Vehtari et al. 2024, appendix G
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Weights seen as one pool of rows (request, position); not a number where the log cannot tell.
+
+    effective_sample_size (Σw)²/Σw² and its share of the rows, pooled, and position by position; max_row_share and
+    max_cluster_share of Σw; mean_weight with its clustered z against 1; missing_mass max(0, 1 - mean w) and
+    missing_mass_low, 1 - its upper confidence limit: target probability where the logger never went; k_hat of the
+    Pareto tail; overlap mean min(w, 1), an estimate of 1 - total variation; second_moment mean w² (Rényi-2);
+    variance_ratio of DR to IPS.
+    """
+
+    requests: int
+    rows: int
+    clusters: int
+    positions: int
+    effective_sample_size: float
+    effective_share: float
+    effective_by_position: tuple[float, ...]
+    max_weight: float
+    max_row_share: float
+    max_cluster_share: float
+    mean_weight: float
+    mean_weight_z: float
+    missing_mass: float
+    missing_mass_low: float
+    k_hat: float
+    overlap: float
+    second_moment: float
+    zero_share: float
+    weight_quantiles: tuple[float, ...]
+    variance_ratio: float
+    propensity_estimated: bool
+
+
+def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
+    """All diagnostics of one log under one target policy; `level` is that of the missing mass."""
+    weights = rounds.weights
+    rows = weights.reshape(-1) if rounds.full else weights[rounds.mask]
+    total = float(rows.sum())
+    mean = total / rows.size
+    error = cluster_error((weights - mean * rounds.counts).sum(axis=1), rounds) * len(rounds) / rows.size
+    times = float(stdtrit(max(rounds.clusters - 1, 1), 0.5 + level / 2))
+    by_user = rounds.per_cluster(weights.sum(axis=1))
+    return Diagnostics(
+        requests=len(rounds),
+        rows=rows.size,
+        clusters=rounds.clusters,
+        positions=rounds.positions,
+        effective_sample_size=effective(rows),
+        effective_share=effective(rows) / rows.size,
+        effective_by_position=tuple(effective(weights[:, k]) for k in range(rounds.positions)),
+        max_weight=float(rows.max()),
+        max_row_share=float(rows.max()) / total if total > 0 else np.nan,
+        max_cluster_share=float(by_user.max()) / total if total > 0 else np.nan,
+        mean_weight=mean,
+        mean_weight_z=(mean - 1) / error if error > 0 else (0.0 if mean == 1 else np.nan),
+        missing_mass=max(0.0, 1 - mean),
+        missing_mass_low=max(0.0, 1 - mean - times * error),
+        k_hat=pareto_shape(rows),
+        overlap=float(np.minimum(rows, 1.0).mean()),
+        second_moment=float(rows @ rows) / rows.size,
+        zero_share=float(np.count_nonzero(rows == 0)) / rows.size,
+        weight_quantiles=tuple(float(q) for q in np.quantile(rows, QUANTILES)),
+        variance_ratio=variance_ratio(rounds),
+        propensity_estimated=rounds.propensity_estimated,
+    )
+
+
+def effective(weights: Float64[Array, "R"]) -> float:
+    """(Σ w)² / Σ w²: how many equally weighted rows would be as noisy. 0 without weight. Source: Kish 1965."""
+    squared = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squared if squared > 0 else 0.0
+
+
+def variance_ratio(rounds: Rounds) -> float:
+    """var(DR) / var(IPS), clustered: above 1 the reward model adds noise."""
+    if rounds.q_hat is None:
+        return np.nan
+    plain = cluster_error(ips(rounds).contributions, rounds)
+    return (cluster_error(dr(rounds).contributions, rounds) / plain) ** 2 if plain > 0 else np.nan
+
+
+def pareto_shape(weights: Float64[Array, "R"]) -> float:
+    """k̂ of a generalised Pareto fitted to the largest min(0.2 n, 3√n) weights; not a number for fewer than 5.
+
+    Source: Zhang & Stephens 2009 (profile posterior mean); Vehtari et al. 2024 (tail length, weak prior). scipy's
+    maximum likelihood is another estimator: the 0.7 limit belongs to this one.
+    """
+    size = int(np.ceil(min(TAIL_SHARE * weights.size, TAIL_ROOTS * np.sqrt(weights.size))))
+    if size < SMALLEST_TAIL or weights.size <= size:
+        return np.nan
+    ordered = np.sort(np.partition(weights, weights.size - size - 1)[weights.size - size - 1 :])
+    excess = ordered[1:] - ordered[0]
+    excess = excess[excess > 0]
+    count = excess.size
+    if count < SMALLEST_TAIL:
+        return np.nan
+    trials = 30 + int(np.sqrt(count))  # Zhang & Stephens 2009, section 3
+    quartile = excess[int(count / 4 + 0.5) - 1]
+    spread = 1 - np.sqrt(trials / (np.arange(1, trials + 1) - 0.5))
+    slopes = spread / (3 * quartile) + 1 / excess[-1]  # 3 from their prior
+    shapes = np.log1p(-slopes[:, None] * excess).mean(axis=1)
+    likelihood = count * (np.log(-slopes / shapes) - shapes - 1)
+    density = np.exp(likelihood - likelihood.max())
+    slope = float(slopes @ density / density.sum())
+    shape = float(np.log1p(-slope * excess).mean())
+    return (count * shape + PRIOR_WEIGHT * PRIOR_SHAPE) / (count + PRIOR_WEIGHT)
+
+
+def weight_histogram(rounds: Rounds) -> pl.DataFrame:
+    """Rows, weight and weighted reward in quarter-octave buckets low to high; zero weights are a bucket."""
+    weights, rewards = rounds.weights[rounds.mask], rounds.rewards[rounds.mask]
+    with np.errstate(divide="ignore"):
+        bucket = np.floor(BUCKETS_PER_OCTAVE * np.log2(weights))
+    found, place = np.unique(bucket, return_inverse=True)
+    rows, mass, reward = (
+        np.bincount(place, weights=values, minlength=len(found))
+        for values in (np.ones_like(weights), weights, weights * rewards)
+    )
+    return pl.DataFrame(
+        {
+            "low": np.exp2(found / BUCKETS_PER_OCTAVE),
+            "high": np.where(np.isinf(found), 0.0, np.exp2((found + 1) / BUCKETS_PER_OCTAVE)),
+            "rows": rows.astype(np.int64),
+            "weight": mass,
+            "weighted_reward": reward,
+        }
+    )

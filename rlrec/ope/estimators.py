@@ -1,0 +1,146 @@
+"""IPS, SNIPS, DM, DR, SNDR and their transformed forms: a value, and the contribution of every request to it.
+
+Every estimator is a base (which sums it divides) and a weight transform. Contributions average to the value; those of
+a ratio are linearised, V + influence, so that one interval formula serves all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from rlrec.errors import InputError
+from rlrec.ope.rounds import Rounds
+from rlrec.ope.statistics import Base, is_ratio, needs_model
+from rlrec.ope.transforms import Family, transformed
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A value, its row-level standard error, and the contributions `[N]` whose mean it is.
+
+    The error treats requests as independent: sd(φ)/√N for means (n - 1), the delta formula for ratios. Intervals use
+    clusters instead. Value and error are not a number where a self-normalised form met no weight.
+    """
+
+    estimator: str
+    base: Base
+    value: float
+    standard_error: float
+    contributions: Float64[Array, "N"]
+    family: Family | None = None
+    parameter: float | None = None
+
+
+def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) -> Float64[Array, "N"]:
+    """φ of every request: IPS Σ_k ŵr · DM Σ_k q̂_π · DR Σ_k q̂_π + ŵ(r - q̂) · SNIPS and SNDR V + influence.
+
+    Influence of a self-normalised position: share·ŵ(x - D)/mean(ŵ) + D(shown - share), with x = r or r - q̂ and
+    D = Σ ŵx / Σ ŵ. Source: Swaminathan & Joachims 2015 (SNIPS); Dudík et al. 2011 (DR).
+    """
+    if needs_model(base) and rounds.q_hat is None:
+        raise InputError(
+            f"{base} needs a reward model",
+            column="q_hat, q_hat_target",
+            remedy="add both columns to the targets, or use ips or snips",
+        )
+    direct = rounds.direct_total if needs_model(base) else 0.0
+    if base == "dm":
+        return np.asarray(direct)
+    outcome = rounds.residuals if needs_model(base) else rounds.rewards
+    if not is_ratio(base):
+        return np.einsum("nk,nk->n", weights, outcome) + direct
+    mean_weight = weights.mean(axis=0)
+    if ((mean_weight == 0) & (rounds.shares > 0)).any():
+        return np.full(len(rounds), np.nan)
+    scale = np.divide(rounds.shares, mean_weight, out=np.zeros_like(mean_weight), where=mean_weight > 0)
+    level = np.divide(
+        np.einsum("nk,nk->k", weights, outcome) / len(rounds),
+        mean_weight,
+        out=np.zeros_like(mean_weight),
+        where=mean_weight > 0,
+    )
+    influence = (weights * (outcome - level)) @ scale
+    return influence + rounds.counts @ level + direct
+
+
+def estimate(
+    base: Base, rounds: Rounds, *, family: Family | None = None, parameter: float | None = None, name: str | None = None
+) -> Estimate:
+    """Any base under any transform; `family` None leaves the weights as they are."""
+    weights = rounds.weights
+    if family is not None and parameter is not None:
+        weights = rounds.shown(transformed(weights, family, parameter))
+    phi = contributions(base, rounds, weights)
+    count = len(phi)
+    spread = float(np.std(phi, ddof=0 if is_ratio(base) else 1)) if count > 1 else np.nan
+    return Estimate(name or base, base, float(phi.mean()), spread / np.sqrt(count), phi, family, parameter)
+
+
+def ips(rounds: Rounds) -> Estimate:
+    """mean Σ_k w r. Unbiased under full support. Source: Horvitz & Thompson 1952."""
+    return estimate("ips", rounds)
+
+
+def clipped_ips(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k min(w, λ) r. Source: Ionides 2008."""
+    return estimate("ips", rounds, family="clip", parameter=parameter, name="clipped_ips")
+
+
+def snips(rounds: Rounds) -> Estimate:
+    """Σ_k share_k Σ w r / Σ w. Source: Swaminathan & Joachims 2015."""
+    return estimate("snips", rounds)
+
+
+def dm(rounds: Rounds) -> Estimate:
+    """mean Σ_k q̂_π: the reward model's own answer; its error ignores that the model may be wrong."""
+    return estimate("dm", rounds)
+
+
+def dr(rounds: Rounds) -> Estimate:
+    """mean Σ_k q̂_π + w(r - q̂). Source: Dudík et al. 2011."""
+    return estimate("dr", rounds)
+
+
+def sndr(rounds: Rounds) -> Estimate:
+    """mean Σ_k q̂_π + share_k Σ w(r - q̂) / Σ w. Source: Thomas & Brunskill 2016 (the one-step case of WDR)."""
+    return estimate("sndr", rounds)
+
+
+def dr_clip(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k q̂_π + min(w, λ)(r - q̂). Source: Su et al. 2020 (pessimistic shrinkage)."""
+    return estimate("dr", rounds, family="clip", parameter=parameter, name="dr_clip")
+
+
+def switch_dr(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k q̂_π + w 1{w ≤ λ}(r - q̂). Source: Wang et al. 2017, SWITCH with the doubly robust part."""
+    return estimate("dr", rounds, family="switch", parameter=parameter, name="switch_dr")
+
+
+def dros(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k q̂_π + λw/(w² + λ)(r - q̂). Source: Su et al. 2020 (optimistic shrinkage)."""
+    return estimate("dr", rounds, family="os", parameter=parameter, name="dros")
+
+
+def sg_ips(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k w/(1 - λ + λw) r. Source: Metelli et al. 2021."""
+    return estimate("ips", rounds, family="sg", parameter=parameter, name="sg_ips")
+
+
+def sg_dr(rounds: Rounds, parameter: float) -> Estimate:
+    """mean Σ_k q̂_π + w/(1 - λ + λw)(r - q̂). Source: Metelli et al. 2021, applied to the residual."""
+    return estimate("dr", rounds, family="sg", parameter=parameter, name="sg_dr")
+
+
+UNTUNED: dict[str, Callable[[Rounds], Estimate]] = {"ips": ips, "snips": snips, "dm": dm, "dr": dr, "sndr": sndr}
+TUNED: dict[str, Callable[[Rounds, float], Estimate]] = {
+    "clipped_ips": clipped_ips,
+    "dr_clip": dr_clip,
+    "switch_dr": switch_dr,
+    "dros": dros,
+    "sg_ips": sg_ips,
+    "sg_dr": sg_dr,
+}

@@ -1,0 +1,241 @@
+"""Rounds: the columns an estimator reads, one row per request, one column per position.
+
+The estimand is the expected sum of rewards over the positions of a request under the target policy, V = E Σ_k r_k.
+Weights are position-marginal, w_k = π(item at k | x) / π₀(item at k | x): unbiased when the reward at a position
+depends on the user, the item there and the position alone (position-based clicks, or K = 1).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from rlrec.errors import InputError
+from rlrec.ope.validation import Frame, matched
+
+Array = np.ndarray
+LARGEST = float(np.finfo(np.float64).max)
+SMALLEST = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """What was shown, what came back, and how likely both policies were to show it.
+
+    `mask` True counts. `q_hat` predicts the reward of the shown item at its position, `q_hat_target` its expectation
+    under the target policy, Σ_i π(i at k | x) q(x, i, k). `cluster` numbers the users from 0. `reward_range` (of one
+    position) and `max_weight` are declared by whoever knows them; neither is ever read off the sample.
+    """
+
+    reward: Float64[Array, "N K"]
+    propensity: Float64[Array, "N K"]
+    target_probability: Float64[Array, "N K"]
+    mask: Bool[Array, "N K"]
+    cluster: Int64[Array, "N"]
+    q_hat: Float64[Array, "N K"] | None = None
+    q_hat_target: Float64[Array, "N K"] | None = None
+    reward_range: tuple[float, float] | None = None
+    max_weight: float | None = None
+    propensity_estimated: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no estimator could use.
+
+        Raises:
+            InputError: no rows, shapes that differ, one prediction without the other, or values out of range.
+        """
+        shape = self.reward.shape
+        if len(shape) != 2 or 0 in shape:
+            raise InputError(f"rounds need at least one request and one position, got shape {shape}")
+        if (self.q_hat is None) != (self.q_hat_target is None):
+            raise InputError("q_hat and q_hat_target come together", column="q_hat, q_hat_target")
+        inside = self.mask
+        checks: dict[str, tuple[Array | None, float, float, str]] = {
+            "reward": (self.reward, -LARGEST, LARGEST, "a finite number"),
+            "propensity": (self.propensity, SMALLEST, 1.0, "a number in (0, 1]"),
+            "target_probability": (self.target_probability, 0.0, 1.0, "a number in [0, 1]"),
+            "q_hat": (self.q_hat, -LARGEST, LARGEST, "a finite number"),
+            "q_hat_target": (self.q_hat_target, -LARGEST, LARGEST, "a finite number"),
+        }
+        if inside.shape != shape or self.cluster.shape != shape[:1]:
+            raise InputError(f"shapes differ: reward {shape}, mask {inside.shape}, cluster {self.cluster.shape}")
+        for name, (values, low, high, wanted) in checks.items():
+            if values is None:
+                continue
+            if values.shape != shape:
+                raise InputError(f"shapes differ: reward {shape}, {name} {values.shape}", column=name)
+            wrong = int(np.count_nonzero(~((values >= low) & (values <= high)) & inside))
+            if wrong:
+                raise InputError(f"{name} is not {wanted}", column=name, rows=wrong, remedy=f"correct {name}")
+        if self.reward_range is not None:
+            low, high = self.reward_range
+            wrong = int(np.count_nonzero(((self.reward < low) | (self.reward > high)) & inside))
+            if wrong or not low < high:
+                raise InputError(
+                    f"OPE006 reward lies outside the declared range [{low:g}, {high:g}]: it spans "
+                    f"[{self.reward[inside].min():g}, {self.reward[inside].max():g}]",
+                    column="reward",
+                    rows=wrong,
+                    remedy="declare the true range: --reward-min, --reward-max",
+                )
+        if self.max_weight is not None and self.weights.max() > self.max_weight:
+            raise InputError(f"a weight of {self.weights.max():g} exceeds the declared maximum {self.max_weight:g}")
+
+    @staticmethod
+    def of(
+        reward: Array,
+        propensity: Array,
+        target_probability: Array,
+        *,
+        mask: Array | None = None,
+        cluster: Array | None = None,
+        q_hat: Array | None = None,
+        q_hat_target: Array | None = None,
+        reward_range: tuple[float, float] | None = None,
+        max_weight: float | None = None,
+        propensity_estimated: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> "Rounds":
+        """Rounds from arrays of any number type, `[N, K]` or `[N]` for single actions; each request its own user
+        unless `cluster` says otherwise."""
+
+        def table(values: Array) -> Array:
+            wide = np.asarray(values, dtype=np.float64)
+            return wide[:, None] if wide.ndim == 1 else wide
+
+        rewards = table(reward)
+        count = len(rewards)
+        counts = np.ones(rewards.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+        users = np.arange(count) if cluster is None else np.unique(np.asarray(cluster), return_inverse=True)[1]
+        return Rounds(
+            reward=rewards,
+            propensity=table(propensity),
+            target_probability=table(target_probability),
+            mask=counts[:, None] if counts.ndim == 1 else counts,
+            cluster=users.astype(np.int64).reshape(-1),
+            q_hat=None if q_hat is None else table(q_hat),
+            q_hat_target=None if q_hat_target is None else table(q_hat_target),
+            reward_range=reward_range,
+            max_weight=max_weight,
+            propensity_estimated=propensity_estimated,
+            notes=notes,
+        )
+
+    @staticmethod
+    def from_tables(
+        logged: Frame,
+        targets: Frame,
+        target_policy: str,
+        *,
+        reward_range: tuple[float, float] | None = None,
+        max_weight: float | None = None,
+        file: object = None,
+    ) -> "Rounds":
+        """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
+
+        Raises:
+            InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
+        """
+        rows = matched(logged, targets, target_policy, reward_range, file=file)
+        frame = rows.frame
+        request = frame["request"].rank("dense").to_numpy().astype(np.int64) - 1
+        position = frame["position"].rank("dense").to_numpy().astype(np.int64) - 1
+        shape = (int(request[-1]) + 1, int(position.max()) + 1)
+
+        def table(column: str, empty: float) -> Array:
+            wide = np.full(shape, empty)
+            wide[request, position] = frame[column].to_numpy()
+            return wide
+
+        mask = np.zeros(shape, dtype=bool)
+        mask[request, position] = True
+        cluster = np.zeros(shape[0], dtype=np.int64)
+        cluster[request] = frame["user"].rank("dense").to_numpy().astype(np.int64) - 1
+        return Rounds(
+            reward=table("reward", 0.0),
+            propensity=table("propensity", 1.0),
+            target_probability=table("target_probability", 0.0),
+            mask=mask,
+            cluster=cluster,
+            q_hat=table("q_hat", 0.0) if rows.has_model else None,
+            q_hat_target=table("q_hat_target", 0.0) if rows.has_model else None,
+            reward_range=reward_range,
+            max_weight=max_weight,
+            propensity_estimated=rows.propensity_estimated,
+            notes=rows.notes,
+        )
+
+    def __len__(self) -> int:
+        return self.reward.shape[0]
+
+    @property
+    def positions(self) -> int:
+        """K."""
+        return self.reward.shape[1]
+
+    @cached_property
+    def clusters(self) -> int:
+        """How many users."""
+        return int(self.cluster.max()) + 1
+
+    @cached_property
+    def full(self) -> bool:
+        """Whether every request has every position."""
+        return bool(self.mask.all())
+
+    @cached_property
+    def counts(self) -> Float64[Array, "N K"]:
+        """The mask as numbers."""
+        return self.mask.astype(np.float64)
+
+    @cached_property
+    def shares(self) -> Float64[Array, "K"]:
+        """Share of requests that have position k."""
+        return self.mask.mean(axis=0)
+
+    @cached_property
+    def weights(self) -> Float64[Array, "N K"]:
+        """w = π / π₀, 0 where nothing was shown."""
+        return self.shown(self.target_probability / np.where(self.mask, self.propensity, 1.0))
+
+    @cached_property
+    def rewards(self) -> Float64[Array, "N K"]:
+        """Rewards, 0 where nothing was shown."""
+        return self.shown(self.reward)
+
+    @cached_property
+    def predicted(self) -> Float64[Array, "N K"]:
+        """q̂ of what was shown; 0 without a reward model."""
+        return np.zeros_like(self.reward) if self.q_hat is None else self.shown(self.q_hat)
+
+    @cached_property
+    def direct(self) -> Float64[Array, "N K"]:
+        """q̂ under the target policy; 0 without a reward model."""
+        return np.zeros_like(self.reward) if self.q_hat_target is None else self.shown(self.q_hat_target)
+
+    @cached_property
+    def direct_total(self) -> Float64[Array, "N"]:
+        """q̂ under the target policy, summed over positions."""
+        return self.direct.sum(axis=1)
+
+    @cached_property
+    def residuals(self) -> Float64[Array, "N K"]:
+        """r - q̂."""
+        return self.rewards if self.q_hat is None else self.rewards - self.predicted
+
+    def shown(self, values: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
+        """The values with 0 where nothing was shown."""
+        return values if self.full else np.where(self.mask, values, 0.0)
+
+    def per_cluster(self, values: Float64[Array, "N"]) -> Float64[Array, "C"]:
+        """Sum over the requests of each user."""
+        if self.clusters == len(self):
+            return values
+        return np.bincount(self.cluster, weights=values, minlength=self.clusters)
+
+    @cached_property
+    def cluster_sizes(self) -> Float64[Array, "C"]:
+        """Requests of each user."""
+        return np.bincount(self.cluster, minlength=self.clusters).astype(np.float64)

@@ -1,0 +1,138 @@
+"""Tuning rules over a curve, and the verdict: may this estimate carry a launch decision?"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from rlrec.ope.diagnostics import Diagnostics
+
+Rule = Literal["mse_bound", "slope"]
+Grade = Literal["trust", "caution", "no_support"]
+
+SLOPE_WIDTH = 2.0  # half widths around each value; Lepski's constant in Su et al. 2020
+
+LEAST_EFFECTIVE_SIZE = 100  # this and the limits below: our proposal, see docs/ope.md
+LEAST_EFFECTIVE_SHARE = 0.01
+LARGEST_SHARE_REFUSED = 0.25
+LARGEST_ROW_SHARE = 0.05
+MISSING_MASS_REFUSED = 0.05
+MISSING_MASS = 0.0
+LARGEST_Z = 4.0
+LARGEST_WEIGHT_GAP = 0.1
+LARGEST_K_HAT = 0.7  # Vehtari et al. 2024
+LARGEST_VARIANCE_RATIO = 1.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The parameter a rule chose, on the rows that the value is computed from: its interval is optimistic."""
+
+    rule: Rule
+    base: str
+    family: str
+    parameter: float
+    value: float
+    same_rows: bool = True
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A rule that was broken, by what, and where its limit lies."""
+
+    rule: str
+    value: float
+    limit: float
+    grade: Grade
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`trust`, `caution` or `no_support`; the broken rules, and the diagnostics that could not be had."""
+
+    grade: Grade
+    failures: tuple[Failure, ...]
+    unavailable: tuple[str, ...]
+
+    def to_record(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "verdict": self.grade,
+            "failed": [asdict(failure) for failure in self.failures],
+            "unavailable": list(self.unavailable),
+        }
+
+
+def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
+    """The row of one curve that a rule prefers; None when its numbers are not there.
+
+    mse_bound: least variance + bias_bound². Source: Su et al. 2020, with the bound of `bounds`.
+    slope: in order of falling half width h, the last value before the intervals value ± 2h stop having a common
+    point. Source: Su, Srinath & Krishnamurthy 2020 (SLOPE).
+    """
+    needed = "mse_bound" if rule == "mse_bound" else "ci_high"
+    rows = curve.drop_nulls([needed, "value"])
+    if rows.is_empty():
+        return None
+    if rule == "mse_bound":
+        chosen = rows.sort("mse_bound", maintain_order=True).row(0, named=True)
+    else:
+        half = (pl.col("ci_high") - pl.col("value")).alias("half")
+        ordered = rows.with_columns(half).sort("half", "lambda", descending=True)
+        value, width = ordered["value"].to_numpy(), SLOPE_WIDTH * ordered["half"].to_numpy()
+        meet = np.maximum.accumulate(value - width) <= np.minimum.accumulate(value + width)
+        last = len(meet) - 1 if meet.all() else int(np.argmin(meet)) - 1
+        chosen = ordered.row(last, named=True)
+    return Selection(rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"])
+
+
+def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:
+    """Whether some λ would launch (interval above the logging policy's value) and another would reject (below it).
+
+    Meant for a self-normalised base: plain IPS falls to 0 with λ, and would always change its mind.
+    """
+    rows = curve.drop_nulls(["ci_low", "ci_high"])
+    if rows.is_empty():
+        return None
+    return bool((rows["ci_low"] > baseline).any() and (rows["ci_high"] < baseline).any())
+
+
+def judge(seen: Diagnostics, *, sign_change: bool | None = None) -> Verdict:
+    """Rules of refusal first, then of caution. What is unavailable is listed, never counted as passed.
+
+    Refused: effective sample size < 100; a row or a user with > 25 % of the weight; missing mass > 5 % for certain;
+    |z| of the mean weight > 4. Caution: effective share < 1 %; a row > 5 %; |mean weight - 1| > 0.1; missing mass > 0
+    for certain; k̂ > 0.7; var(DR)/var(IPS) > 1; estimated propensities; a decision that changes along the curve.
+    """
+    z, gap = abs(seen.mean_weight_z), abs(seen.mean_weight - 1)
+    changes = np.nan if sign_change is None else float(sign_change)
+    refused = [
+        ("effective_sample_size", seen.effective_sample_size, LEAST_EFFECTIVE_SIZE, False),
+        ("max_row_share", seen.max_row_share, LARGEST_SHARE_REFUSED, True),
+        ("max_cluster_share", seen.max_cluster_share, LARGEST_SHARE_REFUSED, True),
+        ("missing_mass_low", seen.missing_mass_low, MISSING_MASS_REFUSED, True),
+        ("mean_weight_z", z, LARGEST_Z, True),
+    ]
+    careful = [
+        ("effective_share", seen.effective_share, LEAST_EFFECTIVE_SHARE, False),
+        ("max_row_share", seen.max_row_share, LARGEST_ROW_SHARE, True),
+        ("mean_weight_gap", gap, LARGEST_WEIGHT_GAP, True),
+        ("missing_mass_low", seen.missing_mass_low, MISSING_MASS, True),
+        ("k_hat", seen.k_hat, LARGEST_K_HAT, True),
+        ("variance_ratio", seen.variance_ratio, LARGEST_VARIANCE_RATIO, True),
+        ("propensity_estimated", float(seen.propensity_estimated), 0.0, True),
+        ("decision_changes", changes, 0.0, True),
+    ]
+    failures: list[Failure] = []
+    unavailable: list[str] = []
+    rules: list[tuple[Grade, list[tuple[str, float, float, bool]]]] = [("no_support", refused), ("caution", careful)]
+    for grade, group in rules:
+        for name, value, limit, at_most in group:
+            if not np.isfinite(value):
+                unavailable.append(name)
+            elif (value > limit) if at_most else (value < limit):
+                failures.append(Failure(name, value, limit, grade))
+    grades = [failure.grade for failure in failures]
+    grade: Grade = "no_support" if "no_support" in grades else "caution" if grades else "trust"
+    return Verdict(grade, tuple(failures), tuple(dict.fromkeys(unavailable)))

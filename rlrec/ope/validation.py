@@ -1,0 +1,256 @@
+"""A log joined with a target policy's probabilities, checked: all problems are collected, then reported once.
+
+Codes (a code keeps its meaning for ever): OPE001 event, OPE002 request and user, OPE004 position, OPE006 reward, OPE007
+propensity, OPE008 deterministic logger, OPE009 propensity kind, OPE010 estimated propensity, OPE020 event without
+target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction, OPE025 target without event.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rlrec.errors import InputError
+from rlrec.tables import LOGGED_SLATES, TARGETS
+
+Frame = pl.DataFrame | pl.LazyFrame
+
+LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
+LOG_NOTES = ("propensity_kind", "propensity_source")
+MODEL_COLUMNS = ("q_hat", "q_hat_target")
+NAMED_EVENTS = 5
+DETERMINISTIC_SHARE = 0.99  # of rows with propensity 1: the log explored nothing
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows where `broken` holds are a problem; a null condition counts as broken."""
+
+    code: str
+    column: str
+    broken: pl.Expr
+    says: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Checked rows in order of request and position, and what should be said about them."""
+
+    frame: pl.DataFrame
+    has_model: bool
+    propensity_estimated: bool
+    notes: tuple[str, ...]
+
+
+def finite(column: str) -> pl.Expr:
+    """Whether a value is there and is a number."""
+    return pl.col(column).is_not_null() & pl.col(column).is_finite()
+
+
+def log_rules(reward_range: tuple[float, float] | None) -> list[Rule]:
+    """What every log must satisfy."""
+    user_varies = pl.col("user").min().over("request") != pl.col("user").max().over("request")
+    repeated = pl.struct("request", "position").is_duplicated()
+    propensity = pl.col("propensity")
+    rules = [
+        Rule("OPE001", "event", pl.col("event").is_null(), "is empty", "give every shown item its own event id"),
+        Rule("OPE001", "event", pl.col("event").is_duplicated(), "is repeated", "keep one row per event"),
+        Rule("OPE002", "request", pl.col("request").is_null(), "is empty", "fill request; one id per shown list"),
+        Rule("OPE002", "user", pl.col("user").is_null(), "is empty", "fill user; intervals are clustered by it"),
+        Rule("OPE002", "user", user_varies, "differs within one request", "a request belongs to one user"),
+        Rule("OPE004", "position", pl.col("position").is_null(), "is empty", "fill position, counted from the top"),
+        Rule("OPE004", "position", repeated, "is repeated within a request", "one row per request and position"),
+        Rule("OPE006", "reward", ~finite("reward"), "is empty or not a number", "log a finite reward, 0 for none"),
+        Rule("OPE007", "propensity", propensity.is_null(), "is empty", "log the probability; it is never defaulted"),
+        Rule(
+            "OPE007",
+            "propensity",
+            propensity.is_not_null() & ~(finite("propensity") & (propensity > 0) & (propensity <= 1)),
+            "is not in (0, 1]",
+            "log the probability of the shown item at its position, as float64",
+        ),
+    ]
+    if reward_range is not None:
+        low, high = reward_range
+        outside = finite("reward") & ~pl.col("reward").is_between(low, high)
+        says = f"lies outside the declared range [{low:g}, {high:g}]"
+        rules.append(Rule("OPE006", "reward", outside, says, "declare the true range: --reward-min, --reward-max"))
+    return rules
+
+
+def joined_rules(has_model: bool) -> list[Rule]:
+    """What must hold once targets stand beside their events."""
+    probability = pl.col("target_probability")
+    not_probability = pl.col("matched") & ~(finite("target_probability") & probability.is_between(0.0, 1.0))
+    rules = [
+        Rule(
+            "OPE020",
+            "event",
+            pl.col("matched").is_null(),
+            "has no row in the target table",
+            "write a target probability for every logged event of this policy",
+        ),
+        Rule(
+            "OPE022",
+            "target_probability",
+            not_probability,
+            "is not in [0, 1]",
+            "give the target policy's probability of the shown item at its position",
+        ),
+    ]
+    if has_model:
+        rules += [
+            Rule("OPE024", name, pl.col("matched") & ~finite(name), "is empty or not a number", "predict every row")
+            for name in MODEL_COLUMNS
+        ]
+    return rules
+
+
+def broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[tuple[Rule, int, list[object]]]:
+    """Each rule that some rows break, with their number and the first events."""
+    flags = frame.select("event", *(rule.broken.fill_null(value=True).alias(str(i)) for i, rule in enumerate(rules)))
+    counts = flags.select(pl.exclude("event").sum()).row(0)
+    return [
+        (rule, count, flags.filter(pl.col(str(i)))["event"].head(NAMED_EVENTS).to_list())
+        for i, (rule, count) in enumerate(zip(rules, counts, strict=True))
+        if count
+    ]
+
+
+def refuse(problems: Sequence[tuple[Rule, int, list[object]]], *, file: object) -> None:
+    """Raise one error that lists every problem, if there is any."""
+    if not problems:
+        return
+    lines = [
+        f"  {rule.code} {rule.column} {rule.says}: {count:,} rows, first events {', '.join(map(str, events))}"
+        for rule, count, events in problems
+    ]
+    raise InputError(
+        "\n".join(["the log cannot be evaluated:", *lines]),
+        file=file,
+        column=", ".join(dict.fromkeys(rule.column for rule, _, _ in problems)),
+        rows=max(count for _, count, _ in problems),
+        remedy="; ".join(dict.fromkeys(rule.remedy for rule, _, _ in problems)),
+    )
+
+
+def require_columns(names: Sequence[str], needed: Sequence[str], table: str, *, file: object) -> None:
+    """Refuse a table without the columns that are read."""
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise InputError(
+            f"table {table}: required columns are missing",
+            file=file,
+            column=", ".join(missing),
+            remedy=f"provide {', '.join(needed)}; found: {', '.join(names)}",
+        )
+
+
+def as_numbers(frame: pl.DataFrame, columns: Sequence[str], *, file: object) -> pl.DataFrame:
+    """These columns as float64; text is refused, not parsed."""
+    for name in columns:
+        if not (frame.schema[name].is_numeric() or frame.schema[name] in (pl.Boolean(), pl.Null())):
+            raise InputError(
+                f"a column has type {frame.schema[name]}, expected a number",
+                file=file,
+                column=name,
+                remedy=f"cast {name} to Float64",
+            )
+    return frame.with_columns(pl.col(name).cast(pl.Float64) for name in columns)
+
+
+def policies(targets: Frame, *, file: object = None) -> list[str]:
+    """The target policies of a table, by name."""
+    names = targets.lazy().collect_schema().names()
+    require_columns(names, list(TARGETS.columns), TARGETS.name, file=file)
+    return targets.lazy().select(pl.col("target_policy").unique().sort()).collect()["target_policy"].to_list()
+
+
+def matched(
+    logged: Frame,
+    targets: Frame,
+    target_policy: str,
+    reward_range: tuple[float, float] | None,
+    *,
+    file: object = None,
+) -> Matched:
+    """Join one target policy to the log, 1:1 by event, and check both.
+
+    Raises:
+        InputError: every problem with its code, column, number of rows, first five events and remedy.
+    """
+    log_names = logged.lazy().collect_schema().names()
+    require_columns(log_names, LOG_COLUMNS, LOGGED_SLATES.name, file=file)
+    if target_policy not in (known := policies(targets, file=file)):
+        raise InputError(
+            f"no target policy {target_policy!r}",
+            file=file,
+            column="target_policy",
+            remedy=f"choose one of: {', '.join(map(str, known))}",
+        )
+    kept = [name for name in LOG_NOTES if name in log_names]
+    log = as_numbers(logged.lazy().select(*LOG_COLUMNS, *kept).collect(), ("reward", "propensity"), file=file)
+    if log.is_empty():
+        raise InputError("the log has no rows", file=file, remedy="hand over a log with at least one shown item")
+    target_names = targets.lazy().collect_schema().names()
+    has_model = all(name in target_names for name in MODEL_COLUMNS)
+    columns = ("target_probability", *(MODEL_COLUMNS if has_model else ()))
+    chosen = targets.lazy().filter(pl.col("target_policy") == target_policy).select("event", *columns).collect()
+    chosen = as_numbers(chosen, columns, file=file)
+    if has_model and all(chosen[name].null_count() == len(chosen) for name in MODEL_COLUMNS):
+        has_model = False
+    if log.schema["event"].is_integer() != chosen.schema["event"].is_integer():
+        raise InputError(
+            f"event is {log.schema['event']} in the log and {chosen.schema['event']} in the targets",
+            file=file,
+            column="event",
+            remedy="write both with the same type",
+        )
+    if log.schema["event"].is_integer():
+        log, chosen = (frame.with_columns(pl.col("event").cast(pl.Int64)) for frame in (log, chosen))
+
+    repeated = Rule(
+        "OPE021", "event", pl.col("event").is_duplicated(), "has several target rows", "keep one per policy"
+    )
+    problems = broken(log, log_rules(reward_range)) + broken(chosen, [repeated])
+    joined = log.join(
+        chosen.unique("event", keep="first", maintain_order=True).with_columns(matched=True), on="event", how="left"
+    ).sort("request", "position")
+    if not joined["matched"].any():
+        raise InputError(
+            "no event of the targets is in the log",
+            file=file,
+            column="event",
+            rows=len(log),
+            remedy="write the targets for the events of this log",
+        )
+    refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined), file=file)
+    return Matched(joined, has_model, is_estimated(joined), tuple(remarks(joined, len(chosen))))
+
+
+def wrong_kind(frame: pl.DataFrame) -> list[tuple[Rule, int, list[object]]]:
+    """Slate-level propensities cannot weigh positions."""
+    if "propensity_kind" not in frame.columns or frame["position"].n_unique() == 1:
+        return []
+    whole = pl.col("propensity_kind").is_in(["slate", "cascade"]).fill_null(value=False)
+    says = "is slate or cascade, but positions are weighed by their own probability"
+    return broken(frame, [Rule("OPE009", "propensity_kind", whole, says, "log item_position propensities")])
+
+
+def is_estimated(frame: pl.DataFrame) -> bool:
+    """Whether some propensity comes from a model instead of the logger."""
+    return "propensity_source" in frame.columns and bool((frame["propensity_source"] == "estimated").any())
+
+
+def remarks(frame: pl.DataFrame, target_rows: int) -> list[str]:
+    """What is allowed but should be read beside the result."""
+    certain = (frame["propensity"] == 1.0).sum() / len(frame)
+    said: list[str] = []
+    if certain > DETERMINISTIC_SHARE:
+        said.append(f"OPE008 propensity is 1 on {certain:.1%} of the rows: the logger did not explore")
+    if is_estimated(frame):
+        said.append("OPE010 propensities are estimated; fit them on folds that hold out each user")
+    if target_rows > len(frame):
+        said.append(f"OPE025 {target_rows - len(frame):,} target rows belong to no logged event and were not used")
+    return said
