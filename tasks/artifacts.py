@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 class Artifact(BaseModel):
-    """A stored result: where it is, what it holds, and the SHA-256 of its bytes. Never a frame, a tensor or a model."""
+    """A stored result: where it is, what it holds, the SHA-256 of its bytes, how long it took. Never a frame or tensor."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,6 +25,7 @@ class Artifact(BaseModel):
     digest: str
     kind: str
     rows: int | None = None
+    seconds: float | None = None
 
     @property
     def path(self) -> Path:

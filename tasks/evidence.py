@@ -1,6 +1,7 @@
 """What the logs say about each decision: cross-fitted practice, contexts to serve, contexts of the held-out half."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,9 @@ import torch
 from rlrec.closed_form.ease import Ease
 from rlrec.closed_form.gfcf import GfCf
 from rlrec.graph.bipartite import interactions
-from scipy import sparse
 from torch import Tensor
 
-from rlrec.batches import Contexts
+from rlrec.batches import Contexts, LoggedSlates
 from rlrec.corpus import Corpus
 from rlrec.feedback.contexts import contexts_frame
 from rlrec.feedback.evidence import (
@@ -24,6 +24,7 @@ from rlrec.feedback.evidence import (
     fit_reward_model,
     look_around,
 )
+from rlrec.feedback.reward_model import RewardModel
 from rlrec.simulators.logged_slates import World
 from rlrec.tables import CONTEXTS, check
 from tasks.artifacts import Artifact, store
@@ -33,8 +34,9 @@ from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
 
-PRACTICE, SERVING, HELDOUT = "practice", "serving", "heldout"
+PRACTICE, SERVING, HELDOUT, DEPLOYED = "practice", "serving", "heldout", "deployed"
 BEFORE_TEST = ["train", "feedback", "validation"]
+EVERYTHING = [*BEFORE_TEST, "test"]
 
 
 def gather(
@@ -49,10 +51,11 @@ def gather(
     target: Path,
     tracking: str | None = None,
 ) -> Artifact:
-    """Three CONTEXTS tables over `log_train`. Stage-A scores and both closed-form scorers come from `train` alone.
+    """Four CONTEXTS tables over `log_train`. Stage-A scores and both closed-form scorers come from `train` alone.
 
     `practice`: one context a (user, fold), cross-fitted. `serving`: what a policy sees when it acts, f fitted on all of
     the log. `heldout`: the same with candidates and history as of just before the test slice.
+    `deployed`: for every user, as of the end of the data; nothing is evaluated on it.
     """
     tables = Corpus.of(corpus.path, graphs.path)
     universe = Simulated.of(simulated)
@@ -60,26 +63,22 @@ def gather(
         run.inputs({"world": simulated, "pretrained": pretrained})
         run.params(feedback.model_dump())
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
-        before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
         known = (read_tensors(pretrained.path / "vectors.safetensors"), Ease.fit(liked), GfCf.fit(liked))
         popularity = np.asarray(liked.sum(axis=0))
         log = universe.log("log_train")
-        user = universe.user
-
-        def look(candidates: Tensor, history: sparse.csr_array) -> Surroundings:
-            return look_around(user, candidates, history[user.numpy()], *known, popularity)
-
-        around = look(universe.candidates, liked)
+        around = look_around(universe.user, universe.candidates, liked[universe.user.numpy()], *known, popularity)
         learned = cross_fit(around, log, feedback, seed)
         model = fit_reward_model(around, log, feedback, seed)
-        everything = count(log, np.ones(len(log.context), dtype=bool), (len(user), liked.shape[1]))
-        later, _ = candidate_sets(tables, user, before[user.numpy()], BEFORE_TEST, world)
-        parts = {PRACTICE: contexts_frame(learned, feedback.folds)}
-        for name, view in ((SERVING, around), (HELDOUT, look(later, before))):
-            features = describe(view, everything, feedback)
-            unseen = torch.zeros(features.shape[:2])
-            contexts = Contexts(user, view.candidates, view.stage_a, features)
-            parts[name] = contexts_frame(Evidence(contexts, model.predict(features), unseen, unseen), None)
+        parts = {
+            PRACTICE: contexts_frame(learned, feedback.folds),
+            SERVING: contexts_frame(_informed(around, log, universe.user, model, feedback), None),
+        }
+        everybody = torch.arange(1, liked.shape[0])
+        for name, user, before in ((HELDOUT, universe.user, BEFORE_TEST), (DEPLOYED, everybody, EVERYTHING)):
+            history = interactions(tables, before, positive_from=world.positive_from)[user.numpy()]
+            candidates, _ = candidate_sets(tables, user, history, before, world)
+            view = look_around(user, candidates, history, *known, popularity)
+            parts[name] = contexts_frame(_informed(view, log, universe.user, model, feedback), None)
 
         def write(draft: Path) -> int:
             for name, frame in parts.items():
@@ -89,3 +88,17 @@ def gather(
             return sum(frame.height for frame in parts.values())
 
         return store("evidence", target, write)
+
+
+def _informed(
+    around: Surroundings, log: LoggedSlates, logged: Tensor, model: RewardModel, feedback: Feedback
+) -> Evidence:
+    """Contexts that know the whole log, which was written for the users `logged`; nothing is left to correct by."""
+    place = torch.full((int(around.user.max()) + 1,), -1, dtype=torch.long)
+    place[around.user] = torch.arange(len(around.user))
+    own = replace(log, context=place[logged][log.context])
+    shape = (len(around.user), around.relations.shape[0])
+    features = describe(around, count(own, np.ones(len(own.context), dtype=bool), shape), feedback)
+    contexts = Contexts(around.user, around.candidates, around.stage_a, features)
+    nothing = torch.zeros(features.shape[:2])
+    return Evidence(contexts, model.predict(features), nothing, nothing)

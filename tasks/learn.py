@@ -94,9 +94,7 @@ def finetune(
     with child(tracking, "finetune", seed=seed) as run:
         run.inputs({"world": simulated, "evidence": evidence})
         run.params({**recipe.model_dump(), "seed": seed})
-        training = pursue(
-            begin, {}, target.name, judge=judge, criterion=CRITERION, watch=_announce("finetune", seed)
-        )
+        training = pursue(begin, {}, target.name, judge=judge, criterion=CRITERION, watch=_announce("finetune", seed))
         artifact = _store(training, {"model": training.model}, "policy", target, run)
     forget(target.name)
     return artifact
@@ -128,9 +126,7 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
     )
 
 
-def _store(
-    training: Training, tensors: dict[str, dict[str, Tensor]], kind: str, target: Path, run: Run
-) -> Artifact:
+def _store(training: Training, tensors: dict[str, dict[str, Tensor]], kind: str, target: Path, run: Run) -> Artifact:
     run.metrics(list(training.history.select("metric", "value", "step").iter_rows()))
     run.metrics([("select/chosen_step", float(training.chosen), 0)])
 
@@ -145,7 +141,7 @@ def _store(
     return store(kind, target, write)
 
 
-def _announce(stage: str, seed: int):  # noqa: ANN202 - the type is pursue's
+def _announce(stage: str, seed: int):
     def say(step: Step, metrics: dict[str, float]) -> None:
         shown = {name: metrics[name] for name in ("train/loss", "reward/mean", CRITERION) if name in metrics}
         text = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())

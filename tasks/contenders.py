@@ -1,0 +1,182 @@
+"""Who is compared: baselines on three sets of information, Stage A, the reward model, and the RL policy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from rlrec import metrics, recipes
+from rlrec.closed_form.ease import Ease
+from rlrec.closed_form.gfcf import GfCf
+from rlrec.closed_form.popularity import Popularity
+from rlrec.corpus import Corpus
+from rlrec.feedback.contexts import read_contexts
+from rlrec.feedback.evidence import Evidence
+from rlrec.graph.bipartite import interactions, seen
+from rlrec.ops.slates import standardise
+from rlrec.recipes import FineTuning
+from rlrec.simulators.logged_slates import World
+from tasks.artifacts import Artifact
+from tasks.checkpoints import read_tensors
+from tasks.evidence import BEFORE_TEST, HELDOUT, SERVING
+from tasks.learn import actor_scores
+from tasks.presets import Evaluation
+from tasks.simulate import Simulated
+
+TRAIN, CLICKS, FEEDBACK = "train", "train + clicks", "train + feedback"
+LABELS = {
+    "logging": "Logging policy (BPR-MF)",
+    "popular": "Most popular",
+    "ease": "EASE",
+    "gfcf": "GF-CF",
+    "reward_model": "Reward model, ranked",
+    "stage_a": "Stage A",
+    "grpo": "Stage B (GRPO-RS)",
+    "oracle": "Candidate oracle",
+}
+RL = "grpo"
+VALUE = "true value, best slate"
+STOCHASTIC_VALUE = "true value, as deployed"
+OPE_ROWS = ("logging", "popular", "ease_train", "ease_clicks")
+SHORT = {TRAIN: "train", CLICKS: "clicks", FEEDBACK: "feedback"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy of a comparison; `seed` null for what is not trained from one."""
+
+    policy: str
+    label: str
+    fitted_on: str | None
+    seed: int | None
+    scores: Tensor
+    """[N, C] over candidates in the simulated half, [N, I] over items in the held-out half."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The closed-form scorers of one fit, and the rows that they were fitted on."""
+
+    fitted_on: str
+    popular: Popularity
+    ease: Ease
+    gfcf: GfCf
+    rows: sparse.csr_array
+    l2: float
+
+    def named(self) -> Iterator[tuple[str, Popularity | Ease | GfCf]]:
+        """Each scorer with its name."""
+        yield from (("popular", self.popular), ("ease", self.ease), ("gfcf", self.gfcf))
+
+
+def baselines(tables: Corpus, universe: Simulated, world: World, evaluation: Evaluation) -> Iterator[Baselines]:
+    """Popularity, EASE and GF-CF fitted on `train`, on `train` plus clicked items, on `train` + `feedback`.
+
+    EASE's ridge is chosen by NDCG@10 on the validation slice, for each fit by itself.
+    """
+    liked = interactions(tables, ["train"], positive_from=world.positive_from)
+    more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
+    clicks = clicked(universe, liked.shape)
+    for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
+        history = _union(more, clicks) if name == CLICKS else more
+        ease, l2 = _tuned_ease(tables, rows, history, world, evaluation)
+        yield Baselines(name, Popularity.fit(rows), ease, GfCf.fit(rows), rows, l2)
+
+
+def clicked(universe: Simulated, shape: tuple[int, int]) -> sparse.csr_array:
+    """Items that each user clicked in `log_train`, as zeros and ones [U, I]."""
+    log = universe.log("log_train")
+    hit = log.reward > 0
+    owner = universe.user[log.context].unsqueeze(1).expand_as(log.items)[hit]
+    ones = np.ones(int(hit.sum()), dtype=np.float32)
+    return _union(sparse.csr_array((ones, (owner.numpy(), log.items[hit].numpy())), shape=shape))
+
+
+def _union(*parts: sparse.csr_array) -> sparse.csr_array:
+    total = sparse.csr_array(sum(parts[1:], start=parts[0].copy()))
+    total.sum_duplicates()
+    total.data[:] = 1.0
+    return total
+
+
+def _tuned_ease(
+    tables: Corpus, rows: sparse.csr_array, history: sparse.csr_array, world: World, evaluation: Evaluation
+) -> tuple[Ease, float]:
+    wanted = interactions(tables, ["validation"], positive_from=world.positive_from)
+    user = np.flatnonzero(np.diff(wanted.indptr))
+    relevant = torch.from_numpy(wanted[user].toarray() > 0)
+    passed = torch.from_numpy(seen(tables, ["train", "feedback"])[user].toarray() > 0)
+    fits = [(Ease.fit(rows, l2=l2), l2) for l2 in evaluation.l2_grid]
+
+    def quality(fit: tuple[Ease, float]) -> float:
+        ranked = fit[0].predict(history[user]).masked_fill(passed, -torch.inf).topk(10, dim=1).indices
+        return float(metrics.ndcg(ranked, relevant).mean())
+
+    return max(fits, key=quality)
+
+
+def simulated_rows(
+    tables: Corpus,
+    universe: Simulated,
+    evidence: Sequence[Artifact],
+    policies: Sequence[Artifact],
+    world: World,
+    recipe: FineTuning,
+    evaluation: Evaluation,
+) -> Iterator[Row]:
+    yield Row("logging", LABELS["logging"], TRAIN, None, universe.logits)
+    yield Row("oracle", LABELS["oracle"], None, None, universe.click)
+    for fit in baselines(tables, universe, world, evaluation):
+        for name, scorer in fit.named():
+            scores = scorer.predict(fit.rows[universe.user.numpy()]).gather(1, universe.candidates)
+            yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, standardise(scores))
+    for seed, known, policy in zip(evaluation.seeds, evidence, policies, strict=True):
+        serving = read_contexts(Corpus.of(known.path / SERVING))
+        yield Row("stage_a", LABELS["stage_a"], TRAIN, seed, serving.contexts.base)
+        yield Row("reward_model", LABELS["reward_model"], CLICKS, seed, standardise(serving.q_hat))
+        yield Row(RL, LABELS[RL], CLICKS, seed, _policy_scores(recipe, policy, serving))
+
+
+def heldout_rows(
+    tables: Corpus,
+    universe: Simulated,
+    user: np.ndarray,
+    pretrained: Sequence[Artifact],
+    evidence: Sequence[Artifact],
+    policies: Sequence[Artifact],
+    world: World,
+    recipe: FineTuning,
+    evaluation: Evaluation,
+) -> Iterator[Row]:
+    before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
+    clicks = clicked(universe, before.shape)
+    for fit in baselines(tables, universe, world, evaluation):
+        history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
+        for name, scorer in fit.named():
+            yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, scorer.predict(history))
+    for seed, vectors, known, policy in zip(evaluation.seeds, pretrained, evidence, policies, strict=True):
+        frozen = read_tensors(vectors.path / "vectors.safetensors")
+        yield Row("stage_a", LABELS["stage_a"], TRAIN, seed, frozen["users"][user] @ frozen["items"].T)
+        later = read_contexts(Corpus.of(known.path / HELDOUT))
+        for name, scores in (("reward_model", later.q_hat), (RL, _policy_scores(recipe, policy, later))):
+            yield Row(name, LABELS[name], CLICKS, seed, _spread(later, scores, user, before.shape[1]))
+
+
+def _spread(evidence: Evidence, scores: Tensor, user: np.ndarray, items: int) -> Tensor:
+    """Candidate scores over all items; what is no candidate is never ranked above one."""
+    place = torch.full((int(evidence.contexts.user.max()) + 1,), -1, dtype=torch.long)
+    place[evidence.contexts.user] = torch.arange(len(evidence.contexts))
+    rows = place[torch.from_numpy(user)]
+    lowest = torch.full((len(user), items), float(scores.min()) - 1.0)
+    return lowest.scatter(1, evidence.contexts.candidates[rows], scores[rows])
+
+
+def _policy_scores(recipe: FineTuning, policy: Artifact, evidence: Evidence) -> Tensor:
+    model = read_tensors(policy.path / "model.safetensors")
+    actor = recipes.actor(recipe, evidence.contexts.features.shape[-1], model)
+    return actor_scores(actor, evidence.contexts) / recipe.temperature
+
+
