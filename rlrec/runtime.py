@@ -1,7 +1,9 @@
 """Runtime, Start and Step: what a training generator is given and what it yields; `descend`, its one side effect."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -58,3 +60,27 @@ def descend(
         raise DivergedError(f"loss {float(loss):.4g}, gradient norm {float(norm):.4g}: lower the learning rate")
     optimiser.step()
     return {"train/grad_norm": norm.detach()}
+
+
+def snapshot(
+    model: torch.nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime, number: int
+) -> dict[str, dict]:
+    """Copies of all that a run needs to go on after step `number`: `model`, `optimiser`, `runtime`."""
+    return copy.deepcopy(
+        {
+            "model": dict(model.state_dict()),
+            "optimiser": optimiser.state_dict(),
+            "runtime": {"generator": runtime.generator.get_state(), "number": number},
+        }
+    )
+
+
+def restore(model: torch.nn.Module, optimiser: torch.optim.Optimizer, runtime: Runtime, start: Start) -> int:
+    """Put a `snapshot` back, random numbers included; returns the number of the last step done, 0 for a fresh run."""
+    if start.checkpoint is None:
+        return 0
+    saved = copy.deepcopy(dict(start.checkpoint))
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(dict(saved["optimiser"]))
+    runtime.generator.set_state(cast(Tensor, saved["runtime"]["generator"]))
+    return int(cast(int, saved["runtime"]["number"]))
