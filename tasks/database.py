@@ -1,0 +1,62 @@
+"""Run a Query in DuckDB -> Parquet, in bounded memory; run the checks."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tasks.artifacts import no_space
+from tasks.queries import Query
+
+MEMORY_LIMIT = "1GB"
+LARGEST_THREADS = 4
+SHOWN_ROWS = 5
+
+
+class BrokenCheckError(RuntimeError):
+    """A check in `sql/checks` found rows: a promise of the warehouse does not hold."""
+
+
+def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with a memory limit that spills to `scratch`."""
+    threads = min(os.cpu_count() or 1, LARGEST_THREADS)
+    return duckdb.connect(
+        config={"memory_limit": MEMORY_LIMIT, "threads": threads, "temp_directory": str(scratch / "spill")}
+    )
+
+
+def run(query: Query, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
+    """Write the query's rows to a Parquet file; return how many.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        answer = connection.execute(
+            f"copy (\n{query.text}\n) to $target (format parquet, compression zstd)",
+            {**query.parameters, "target": str(target)},
+        ).fetchone()
+    except duckdb.IOException as fault:
+        if os.strerror(errno.ENOSPC) in str(fault):
+            raise no_space(target) from fault
+        raise
+    return int(answer[0]) if answer else 0
+
+
+def rows_of(query: Query, connection: duckdb.DuckDBPyConnection, at_most: int) -> list[dict[str, Any]]:
+    """The query's first rows, as dictionaries."""
+    answer = connection.execute(query.text, query.parameters)
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchmany(at_most)]
+
+
+def assure(query: Query, connection: duckdb.DuckDBPyConnection) -> None:
+    """Run a check.
+
+    Raises:
+        BrokenCheckError: it selects rows.
+    """
+    if bad := rows_of(query, connection, SHOWN_ROWS):
+        raise BrokenCheckError(f"{query.file} selects rows that must not exist, the first: {bad}")
