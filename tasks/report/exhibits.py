@@ -1,0 +1,129 @@
+"""Exhibits: each figure of the report with its title, caption and description, interactive and printed."""
+
+import base64
+import gzip
+from dataclasses import dataclass
+from functools import lru_cache
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from tasks.report import figures, images
+from tasks.report.results import Results
+from tasks.report.series import curves, learning_panels
+from tasks.report.wording import estimator_title
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One interactive plot; its title is empty where the exhibit's own says enough."""
+
+    title: str
+    figure: go.Figure
+
+    @property
+    def json(self) -> str:
+        """The plot as JSON that can stand inside a script element."""
+        return str(self.figure.to_json()).replace("<", "\\u003c")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure of the report. With `choices`, the reader picks one of its panels; the image shows the first."""
+
+    key: str
+    title: str
+    caption: str
+    description: str
+    panels: tuple[Panel, ...]
+    image: bytes
+    choices: bool = False
+
+    @property
+    def data_uri(self) -> str:
+        """The printed figure, inlined."""
+        return "data:image/png;base64," + base64.b64encode(self.image).decode()
+
+
+@lru_cache(maxsize=1)
+def plotly_bundle() -> str:
+    """Plotly's script, compressed and in base64: a third of its size, and no network when the page opens."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def exhibits(results: Results) -> dict[str, Exhibit]:
+    """Every figure that the results allow, by key."""
+    found = (forest(results), weight_curve(results), popularity_recall(results), learning(results))
+    return {exhibit.key: exhibit for exhibit in found if exhibit is not None}
+
+
+def forest(results: Results) -> Exhibit | None:
+    """Interval forest of the off-policy estimates."""
+    if results.estimates.is_empty():
+        return None
+    truth = "The vertical bar is the true value: an honest interval covers it. " if results.simulated else ""
+    return Exhibit(
+        "forest",
+        "Off-policy estimates with intervals",
+        truth + "Each symbol is an estimator, each line its interval. Wide lines mean that the log says little.",
+        "Interval forest: for each policy, its off-policy estimates with intervals, and the true value if known. "
+        "The same numbers stand in the table above.",
+        (Panel("", figures.forest(results)),),
+        images.forest(results),
+    )
+
+
+def weight_curve(results: Results) -> Exhibit | None:
+    """Weight-vs-bias curves; the headline policy's first."""
+    found = curves(results)
+    if not found:
+        return None
+    panels = tuple(
+        Panel(
+            f"{results.name(target)}: {estimator_title(base)}, {kind}",
+            figures.weight_curve(results, (target, base, kind)),
+        )
+        for target, base, kind in found
+    )
+    return Exhibit(
+        "weight_curve",
+        "What capping the weights buys and costs",
+        "To the right, larger weights are let through: the bias bound falls and the standard error rises. "
+        "The dashed line is the cap that was chosen. Zeros cannot stand on this scale and are left out.",
+        "Two curves against the cap on the weights: the bias bound falls and the standard error rises; "
+        "below, the estimate with its interval; the chosen cap is marked.",
+        panels,
+        images.weight_curve(results, found[0]),
+        choices=True,
+    )
+
+
+def popularity_recall(results: Results) -> Exhibit | None:
+    """Popularity against recall."""
+    figure, image = figures.popularity_recall(results), images.popularity_recall(results)
+    if figure is None or image is None:
+        return None
+    return Exhibit(
+        "popularity_recall",
+        "Recall against popularity",
+        "Higher finds more of what users went on to like; further left recommends less of what everybody knows.",
+        "Scatter of the policies: mean popularity of the recommended items across, recall upwards, with intervals.",
+        (Panel("", figure),),
+        image,
+    )
+
+
+def learning(results: Results) -> Exhibit | None:
+    """Learning curves of pretraining and fine-tuning."""
+    panels = learning_panels(results)
+    if not panels:
+        return None
+    return Exhibit(
+        "learning",
+        "Learning curves",
+        "One line per seed. The star is the kept checkpoint: chosen on the selection log, never on reported data. "
+        "There, the grey line is the estimate and the coloured one its lower bound.",
+        "Training metrics against the step: " + ", ".join(title for _, _, title in panels) + ".",
+        tuple(Panel(title, figures.learning_curve(results, stage, metric)) for stage, metric, title in panels),
+        images.learning_curves(results),
+    )

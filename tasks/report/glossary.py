@@ -1,0 +1,46 @@
+"""Glossary: every metric, estimator and column of the report, with a title and one line that explains it."""
+
+HIGHER, LOWER, NEITHER = 1, -1, 0
+
+METRICS = {  # family: (title, which way is better, explanation)
+    "recall": ("Recall", HIGHER, "Share of a user's held-out items found in the first K recommendations."),
+    "precision": ("Precision", HIGHER, "Share of the first K recommendations that are held-out items of the user."),
+    "hr": ("Hit ratio", HIGHER, "Share of users with at least one held-out item in the first K."),
+    "ndcg": ("NDCG", HIGHER, "Like recall, but early places count more: gain 1/log2(place + 1), ideal order 1."),
+    "coverage": ("Coverage", HIGHER, "Share of the catalogue recommended to at least one user."),
+    "gini": ("Gini", LOWER, "How unevenly recommendations fall on items: 0 is even, 1 is all on one item."),
+    "popularity": ("Mean popularity", NEITHER, "Mean count of training events of the recommended items."),
+    "tail_share": ("Tail share", HIGHER, "Share of recommendations that are rarely seen items."),
+    "value": ("Clicks per slate", HIGHER, "Expected clicks on one shown list of K items."),
+}
+ALIASES = {
+    **dict.fromkeys(("hit", "hit_rate", "hit_ratio"), "hr"),
+    **dict.fromkeys(("average_popularity", "mean_popularity", "arp"), "popularity"),
+    **dict.fromkeys(("tail", "long_tail"), "tail_share"),
+    **dict.fromkeys(("true_value", "clicks", "expected_clicks"), "value"),
+    "catalogue_coverage": "coverage",
+}
+ESTIMATORS = {
+    "ips": ("IPS", "Inverse propensity scoring: logged clicks, reweighted to how often the policy would show them."),
+    "snips": ("SNIPS", "Self-normalised IPS: divided by the mean weight; steadier, slightly biased."),
+    "dr": ("DR", "Doubly robust: a reward model corrected by reweighted clicks; right if either part is."),
+    "sndr": ("SNDR", "Self-normalised DR."),
+    "dm": ("DM", "Direct method: the reward model alone; its bias is not controlled."),
+}
+VERDICTS = {"trust": "trust", "caution": "caution", "no_support": "no support"}
+COLUMNS = {
+    "Fitted on": "What a policy has seen. RL sees “train + clicks”: the best of that group is the row to beat.",
+    "Interval": "The smaller range below a figure: what the data still allow at the stated level.",
+    "True value": "Expected clicks per slate under the simulator's known probabilities. Unknown in real traffic.",
+    "Greedy, sampled": "Greedy always shows the best-scored slate (as deployed); sampled draws slates (as estimated).",
+    "ESS": "Effective sample size: how many equally weighted rows the reweighted log is worth, and their share.",
+    "Largest weight": "The heaviest single row. A few heavy rows make an estimate fragile.",
+    "Verdict": "trust: every check passed. caution: read the failed rule. no support: the log cannot answer.",
+    "Difference": "Policy minus reference on the same users (paired bootstrap over users).",
+    "λ": "The cap on a weight. A small cap means little noise and more bias; ∞ is no cap.",
+    "Bias bound": "The most that capping can have shifted the estimate, judged from the data alone.",
+    "KL": "How far the fine-tuned policy has moved from its pretrained reference.",
+    "Entropy": "How spread out the policy's choices are; at 0 it always shows the same slate.",
+    "Degenerate groups": "Share of sampled groups whose slates all earn the same reward: they teach nothing.",
+    "Clip share": "Share of importance ratios held back by the clip.",
+}
