@@ -178,5 +178,3 @@ def _policy_scores(recipe: FineTuning, policy: Artifact, evidence: Evidence) -> 
     model = read_tensors(policy.path / "model.safetensors")
     actor = recipes.actor(recipe, evidence.contexts.features.shape[-1], model)
     return actor_scores(actor, evidence.contexts) / recipe.temperature
-
-

@@ -31,6 +31,7 @@ from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
 
+
 def counterfactual(
     corpus: Artifact,
     simulated: Artifact,
@@ -184,7 +185,7 @@ def _measure(
 
 def _candidate_recall(user: np.ndarray, candidates: np.ndarray, relevant: sparse.csr_array) -> float:
     """Share of test positives inside the candidate sets: it caps every re-ranker."""
-    inside = np.asarray(relevant[user[:, None], candidates].todense()).sum()
+    inside = relevant[np.repeat(user, candidates.shape[1]), candidates.ravel()].sum()
     return float(inside / relevant[user].sum())
 
 

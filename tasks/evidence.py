@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rlrec.closed_form.ease import Ease
-from rlrec.closed_form.gfcf import GfCf
-from rlrec.graph.bipartite import interactions
 from torch import Tensor
 
 from rlrec.batches import Contexts, LoggedSlates
+from rlrec.closed_form.ease import Ease
+from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
 from rlrec.feedback.contexts import contexts_frame
 from rlrec.feedback.evidence import (
@@ -25,6 +24,7 @@ from rlrec.feedback.evidence import (
     look_around,
 )
 from rlrec.feedback.reward_model import RewardModel
+from rlrec.graph.bipartite import interactions
 from rlrec.simulators.logged_slates import World
 from rlrec.tables import CONTEXTS, check
 from tasks.artifacts import Artifact, store

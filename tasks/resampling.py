@@ -7,6 +7,7 @@ import numpy as np
 from tasks.contenders import RL, Row
 from tasks.presets import Evaluation
 
+
 def _resamples(users: int, evaluation: Evaluation) -> np.ndarray:
     """How often each user is drawn in each bootstrap resample, over the number of users: [R, N]."""
     generator = np.random.default_rng(evaluation.seeds[0])
@@ -76,5 +77,3 @@ def differences(
             }
         )  # fmt: skip
     return rows
-
-

@@ -235,8 +235,9 @@ def _left_out(folds: int) -> list[list[int]]:
 
 
 def _at(matrix: sp.csr_array, candidates: Tensor) -> Float[Tensor, "N C"]:
-    rows = np.arange(candidates.shape[0])[:, None]
-    return torch.from_numpy(np.asarray(matrix[rows, candidates.numpy()].todense())).float()
+    rows = np.repeat(np.arange(candidates.shape[0]), candidates.shape[1])
+    cells = matrix[rows, candidates.numpy().ravel()]
+    return torch.from_numpy(np.asarray(cells)).float().view(candidates.shape)
 
 
 def _related(matrix: sp.csr_array, relations: np.ndarray, candidates: Tensor) -> Tensor:
