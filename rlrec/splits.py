@@ -11,6 +11,7 @@ from rlrec.errors import InputError
 from rlrec.tables import SPLITS
 
 WORLD = "world"
+WORLD_SLICES = ("train", "feedback", "validation", "test")
 LARGEST_DENOMINATOR = 1000  # a share is a decimal that somebody typed, not a measured quantity
 
 
@@ -19,7 +20,7 @@ def chronological_shares(
     *,
     positive_from: float,
     shares: Sequence[float] = (0.6, 0.2, 0.1, 0.1),
-    names: Sequence[str] = ("train", "feedback", "validation", "test"),
+    names: Sequence[str] = WORLD_SLICES,
     minimum: int = 10,
     protocol: str = WORLD,
     seed: int = 0,

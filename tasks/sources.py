@@ -234,7 +234,7 @@ def fetch(name: str, path: Path | None = None) -> Source:
         origin = f"files of the user at {path}"
     else:
         layout, folder, files, origin = find_public(dataset, tried)
-    knowledge, reason = find_knowledge(dataset, folder, tried)
+    knowledge, reason = find_knowledge(dataset, folder, origin, tried)
     forms = (layout.ratings, layout.items, dataset.knowledge, dataset.links)
     used = [(form, place) for form, place in zip(forms, (*files, *(knowledge or (None, None))), strict=True) if place]
     digests = {form.name: digest_of_raw(place) for form, place in used}
@@ -384,12 +384,14 @@ def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple
     )
 
 
-def find_knowledge(dataset: Dataset, folder: Path, tried: list[str]) -> tuple[tuple[Path, Path] | None, str]:
-    """The knowledge graph and its links, and where they are from; or nothing, and why."""
+def find_knowledge(
+    dataset: Dataset, folder: Path, origin: str, tried: list[str]
+) -> tuple[tuple[Path, Path] | None, str]:
+    """The knowledge graph and its links, beside the ratings or from a wheel, and where from; or nothing, and why."""
     forms = (dataset.knowledge, dataset.links)
     knowledge, links = (locate(folder, form.name) for form in forms)
-    if knowledge and links and folder.parent != home() / "downloads" / dataset.name:
-        return (knowledge, links), f"{forms[0].name} and {forms[1].name} beside the user's ratings"
+    if knowledge and links:
+        return (knowledge, links), origin
     way = public_ways(dataset).get("wheel")
     if way is None:
         return None, f"none, genre triples only: nobody publishes {forms[0].name}; put it beside the ratings"

@@ -5,13 +5,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 
 from rlrec import tables
 from rlrec.errors import InputError
-from rlrec.splits import chronological_shares
+from rlrec.splits import WORLD_SLICES, chronological_shares
 from tasks import queries
 from tasks.artifacts import Artifact, store
 from tasks.database import assure, connect, rows_of, run
@@ -99,7 +100,7 @@ def write_corpus(
         "licence": source.licence,
         "knowledge_graph": {"used": source.knowledge is not None, "origin": source.knowledge_origin},
         "positive_from": positive_from,
-        "counts": counts | summary_counts(path, positive_from),
+        "counts": summary_counts(path, counts, positive_from),
         "lines": {part.file: asdict(part.counts) for part in staged if part.counts.lines},
         "quarantine": {
             part.file: rows_of(queries.RejectCounts(staged=part.rows), connection, part.counts.quarantined)
@@ -112,21 +113,35 @@ def write_corpus(
     return counts["events"]
 
 
-def summary_counts(path: Mapping[str, Path], positive_from: float) -> dict[str, int]:
-    """Users, entities, positives, genre and knowledge triples, and the events of each slice."""
+def summary_counts(path: Mapping[str, Path], rows: Mapping[str, int], positive_from: float) -> dict[str, int]:
+    """Users, items, entities; events, positives and the events of each slice; triples of either origin; quarantine."""
     vocabulary, events, triples, splits = (
         pl.scan_parquet(path[name]) for name in ("vocabulary", "events", "triples", "splits")
     )
-    genre = pl.col("relation") == "item.genre"
+    kinds = dict(vocabulary.group_by("kind").len().collect().iter_rows())
+    slices = dict(splits.group_by("split").len().collect().iter_rows())
     positive = pl.col("value").is_null() | (pl.col("value") >= positive_from)
-    single = {
-        "users": vocabulary.select((pl.col("kind") == "user").sum()),
-        "entities": vocabulary.select((pl.col("kind") == "entity").sum()),
-        "positives": events.select(positive.sum()),
-        "triples_genre": triples.select(genre.sum()),
-        "triples_knowledge": triples.select((~genre).sum()),
+    genre = triples.select((pl.col("relation") == "item.genre").sum()).collect().item()
+    return {
+        "users": kinds["user"],
+        "items": rows["items"],
+        "entities": kinds.get("entity", 0),
+        "events": rows["events"],
+        "positives": events.select(positive.sum()).collect().item(),
+        **{f"events_{name}": slices.get(name, 0) for name in WORLD_SLICES},
+        "triples_genre": genre,
+        "triples_knowledge": rows["triples"] - genre,
+        "quarantined": rows["quarantine"],
     }
-    slices = splits.group_by("split").len().sort("split").collect()
-    return {name: int(frame.collect().item()) for name, frame in single.items()} | {
-        f"events_{split}": size for split, size in slices.iter_rows()
-    }
+
+
+def read_description(corpus: Path) -> dict[str, Any]:
+    """What corpus.json says.
+
+    Raises:
+        InputError: the folder is no corpus.
+    """
+    try:
+        return json.loads((corpus / "corpus.json").read_text())
+    except (OSError, ValueError) as fault:
+        raise InputError("the folder is no corpus", file=corpus / "corpus.json", remedy="run rlrec ingest") from fault

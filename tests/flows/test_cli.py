@@ -1,0 +1,161 @@
+"""The command line: plain errors, exit codes, instant help, and the data verbs end to end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import cli
+from tests.tiny import USERS, write_tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+HELP_SECONDS = 0.5
+TRIES = 5
+HEAVY = ("torch", "prefect", "mlflow", "polars", "duckdb", "pyarrow", "rich")
+
+
+def invoke(*words: object):
+    """Run the command in this process."""
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """The tiny world's raw files."""
+    return write_tiny(tmp_path / "raw")
+
+
+def test_ingest_makes_a_corpus_and_says_what_became_of_the_lines(raw, tmp_path):
+    with (raw / "u.data").open("a") as stream:
+        stream.write("1\t1\t9\t875000000\n")
+    result = invoke("ingest", "ml-100k", "--path", raw, "--out", tmp_path / "corpus")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "corpus" / "corpus.json").read_text())["counts"]["users"] == USERS
+    for words in ("research use only", "quarantined", "outside 1 to 5", str(tmp_path / "raw"), "knowledge graph"):
+        assert words in result.stdout.replace("\n", ""), words
+
+
+def test_ingest_without_out_goes_home(raw, own_home):
+    assert invoke("ingest", "ml-100k", "--path", raw).exit_code == 0
+    assert (own_home / "corpora" / "ml-100k" / "events.parquet").exists()
+
+
+def test_data_list_names_datasets_and_terms():
+    result = invoke("data", "list")
+    assert result.exit_code == 0
+    assert "ml-100k" in result.stdout
+    assert "ml-1m" in result.stdout
+
+
+def test_data_fetch_describes_a_local_copy(raw):
+    result = invoke("data", "fetch", "ml-100k", "--path", raw)
+    assert result.exit_code == 0
+    assert "not verified" in result.stdout
+    assert "research use only" in result.stdout
+
+
+def test_an_input_error_is_a_few_plain_lines_and_exit_code_two(tmp_path):
+    result = invoke("data", "fetch", "ml-100k", "--path", tmp_path / "nowhere")
+    assert result.exit_code == cli.EXIT_INPUT
+    lines = result.stderr.splitlines()
+    assert lines[0] == "rlrec: the path does not exist"
+    assert any(line.startswith("  remedy: ") for line in lines)
+    assert len(lines) < 6
+    assert "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = invoke("--debug", "data", "fetch", "ml-100k", "--path", tmp_path / "nowhere")
+    assert result.exit_code != 0
+    assert type(result.exception).__name__ == "InputError"
+
+
+def test_an_unforeseen_fault_is_one_line_that_names_debug(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.warehouse.ingest", lambda *_, **__: 1 // 0)
+    result = invoke("ingest", "ml-100k", "--path", raw, "--out", tmp_path / "corpus")
+    assert result.exit_code == cli.EXIT_FAULT
+    assert result.stderr.splitlines()[-1].startswith("rlrec: ZeroDivisionError: ")
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_is_one_line(raw, tmp_path, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasks.warehouse.ingest", interrupt)
+    result = invoke("ingest", "ml-100k", "--path", raw, "--out", tmp_path / "corpus")
+    assert result.exit_code == cli.EXIT_INTERRUPTED
+    assert result.stderr.splitlines()[-1] == "interrupted; the same command resumes"
+
+
+def test_a_real_interrupt_ends_the_process_plainly(raw, tmp_path):
+    endless = raw / "u.data"
+    endless.unlink()
+    os.mkfifo(endless)
+    reading = threading.Event()
+
+    def write_without_end() -> None:
+        with suppress(BrokenPipeError), endless.open("wb", buffering=0) as stream:
+            while True:
+                stream.write(b"1\t1\t5\t875000000\n" * 1000)
+                reading.set()
+
+    threading.Thread(target=write_without_end, daemon=True).start()
+    words = ["ingest", "ml-100k", "--path", str(raw), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert reading.wait(timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == cli.EXIT_INTERRUPTED
+    assert errors == "interrupted; the same command resumes\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_option_is_a_usage_error():
+    result = invoke("ingest", "ml-100k", "--pth", "x")
+    assert result.exit_code == 2
+    assert "--pth" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "fetch"], ["ingest"]], ids=" ".join)
+def test_help_teaches(words):
+    result = invoke(*words, "--help")
+    assert result.exit_code == 0
+    if words and words != ["data"]:
+        assert f"rlrec {' '.join(words)} ml-" in result.output
+
+
+def test_help_is_instant_and_loads_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['rlrec', '--help']\n"
+        "import flows.cli\n"
+        "try: flows.cli.main()\n"
+        "except SystemExit: pass\n"
+        f"print('heavy:', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    seconds = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert min(seconds) < HELP_SECONDS

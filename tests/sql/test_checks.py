@@ -1,0 +1,150 @@
+"""Every statement is one statement with a header and a Query; every check finds what it is there to find."""
+
+import re
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import queries
+from tasks.database import connect, rows_of
+from tasks.queries import SQL, Query
+
+NOON = datetime(1998, 1, 1, 12, tzinfo=UTC)
+LATER = datetime(1998, 1, 1, 13, tzinfo=UTC)
+FILES = sorted(place.relative_to(SQL).as_posix() for place in SQL.rglob("*.sql"))
+
+
+def query_classes(parent: type[Query] = Query) -> dict[str, type[Query]]:
+    """Every query with a file, by its file."""
+    found: dict[str, type[Query]] = {}
+    for child in parent.__subclasses__():
+        if "file" in vars(child):
+            found[child.file] = child
+        found |= query_classes(child)
+    return found
+
+
+def test_every_file_has_a_query_and_every_query_a_file():
+    assert sorted(query_classes()) == FILES
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_is_one_described_statement_with_the_parameters_of_its_query(file):
+    text = (SQL / file).read_text()
+    assert re.match(r"-- (Grain|Bad rows): ", text)
+    assert "-- Columns: " in text or file.startswith("marts/")
+    assert ";" not in re.sub(r"--.*", "", text)
+    named = set(re.findall(r"\$([a-z_]+)", re.sub(r"--.*", "", text)))
+    assert named == {field.name for field in fields(query_classes()[file])}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write columns as a Parquet file."""
+
+    def to_parquet(name, **columns):
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+        return tmp_path / f"{name}.parquet"
+
+    return to_parquet
+
+
+def bad(query, folder):
+    """The rows that a check selects."""
+    with connect(folder) as connection:
+        return rows_of(query, connection, 10)
+
+
+def test_dense_ids_finds_gaps_repeats_and_a_wrong_start(write, tmp_path):
+    good = write("good", kind=["user", "user", "item"], external=["a", "b", "c"], id=[1, 2, 1])
+    assert bad(queries.DenseIds(vocabulary=good), tmp_path) == []
+    for ids in ([1, 3], [1, 1], [0, 1]):
+        broken = write("broken", kind=["user", "user"], external=["a", "b"], id=ids)
+        assert [row["kind"] for row in bad(queries.DenseIds(vocabulary=broken), tmp_path)] == ["user"]
+
+
+def test_disordered_events_finds_gaps_and_steps_back_in_time(write, tmp_path):
+    good = write("good", event=[1, 2], at=[NOON, LATER])
+    assert bad(queries.DisorderedEvents(events=good), tmp_path) == []
+    for events, times in (([1, 3], [NOON, LATER]), ([1, 2], [LATER, NOON])):
+        broken = write("broken", event=events, at=times)
+        assert len(bad(queries.DisorderedEvents(events=broken), tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "kind"),
+    [
+        ("user", "events", "user"),
+        ("item", "events", "item"),
+        ("described", "items", "item"),
+        ("head", "triples", "item"),
+        ("tail", "triples", "entity"),
+    ],
+)
+def test_dangling_ids_finds_each_kind_of_stranger(write, tmp_path, column, name, kind):
+    ids = dict.fromkeys(("user", "item", "described", "head", "tail"), 1)
+    vocabulary = write("vocabulary", kind=["user", "item", "entity"], external=["a", "b", "c"], id=[1, 1, 1])
+
+    def dangling():
+        return bad(
+            queries.DanglingIds(
+                events=write("events", user=[ids["user"]], item=[ids["item"]]),
+                items=write("items", item=[ids["described"]]),
+                triples=write(
+                    "triples", head_kind=["item"], head=[ids["head"]], tail_kind=["entity"], tail=[ids["tail"]]
+                ),
+                vocabulary=vocabulary,
+            ),
+            tmp_path,
+        )
+
+    assert dangling() == []
+    ids[column] = 9
+    assert dangling() == [{"name": name, "kind": kind, "id": 9}]
+
+
+def test_unsplit_events_finds_missing_doubled_and_unknown_events(write, tmp_path):
+    events = write("events", event=[1, 2])
+
+    def unsplit(placed):
+        splits = write("splits", event=placed, split=["train"] * len(placed), protocol=["world"] * len(placed))
+        rows = bad(queries.UnsplitEvents(events=events, splits=splits), tmp_path)
+        return [(row["event"], row["times"]) for row in rows]
+
+    assert unsplit([1, 2]) == []
+    assert unsplit([1]) == [(2, 0)]
+    assert unsplit([1, 2, 2]) == [(2, 2)]
+    assert unsplit([1, 2, 7]) == [(7, 1)]
+
+
+def test_lost_lines_finds_missing_doubled_and_invented_lines(write, tmp_path):
+    lines = write("lines", line=[1, 2, 3, 4], raw=["header", "a", " ", "b"])
+
+    def lost(staged):
+        query = queries.LostLines(lines=lines, staged=write("staged", line=staged), header_lines=1)
+        return [(row["line"], row["times"]) for row in bad(query, tmp_path)]
+
+    assert lost([2, 4]) == []
+    assert lost([2]) == [(4, 0)]
+    assert lost([2, 2, 4]) == [(2, 2)]
+    assert lost([1, 2, 4]) == [(1, 1)]
+
+
+def test_lost_facts_compares_accepted_lines_with_rows(write, tmp_path):
+    reasons = pa.array([None, None, "bad"], pa.string())
+    staged = write("staged", reason=reasons)
+
+    def lost(events, facts):
+        query = queries.LostFacts(
+            ratings=staged,
+            knowledge=staged,
+            events=write("events", event=list(range(events))),
+            triples=write("triples", relation=["item.genre"] + ["r"] * facts),
+        )
+        return sorted((row["name"], row["accepted"], row["stored"]) for row in bad(query, tmp_path))
+
+    assert lost(2, 2) == []
+    assert lost(1, 3) == [("events", 2, 1), ("triples", 2, 3)]

@@ -1,0 +1,462 @@
+"""Ingestion: what a corpus holds, that nothing is lost, and what each bad input says."""
+
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlrec.corpus import Corpus
+from rlrec.errors import InputError
+from rlrec.tables import EVENTS, ITEMS, QUARANTINE, SPLITS, TRIPLES, VOCABULARY
+from tasks.sources import ML_100K, Source, fetch
+from tasks.warehouse import ingest, read_description
+from tests.needs import lack
+from tests.tiny import ITEMS as ITEM_COUNT
+from tests.tiny import USERS, write_tiny
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """The tiny world's raw files."""
+    return write_tiny(tmp_path / "raw")
+
+
+def local(folder: Path) -> Source:
+    """The raw files of the folder as a source."""
+    return fetch("ml-100k", folder)
+
+
+def read(folder: Path, out: Path) -> tuple[Corpus, dict]:
+    """Ingest the folder; the corpus and its description."""
+    corpus = ingest(local(folder), out)
+    return Corpus.of(corpus.path), read_description(corpus.path)
+
+
+def as_atomic(raw: Path, target: Path) -> Path:
+    """The same world in the atomic layout, lines in another order."""
+    target.mkdir()
+    lines = (raw / "u.data").read_text().splitlines()
+    random.Random(1).shuffle(lines)
+    layout = ML_100K.layout("atomic")
+    (target / "ml-100k.inter").write_text("\n".join(["\t".join(layout.ratings.columns), *lines]) + "\n")
+    items = ["\t".join(layout.items.columns)]
+    for line in (raw / "u.item").read_text(encoding="latin-1").splitlines():
+        fields = line.split("|")
+        title, year = fields[1].rsplit(" (", 1)
+        genres = [g for g, flag in zip(ML_100K.layout("official").flags, fields[5:], strict=True) if flag == "1"]
+        items.append("\t".join([fields[0], title, year.rstrip(")"), " ".join(genres)]))
+    (target / "ml-100k.item").write_text("\n".join(items) + "\n", encoding="utf-8")
+    for name in ("ml-100k.kg", "ml-100k.link"):
+        (target / name).write_bytes((raw / name).read_bytes())
+    return target
+
+
+def test_the_tiny_world_becomes_a_corpus(raw, tmp_path):
+    _, description = read(raw, tmp_path / "corpus")
+    lines = (raw / "u.data").read_text().splitlines()
+    counts = description["counts"]
+    assert (counts["users"], counts["items"], counts["events"]) == (USERS, ITEM_COUNT, len(lines))
+    assert counts["positives"] == sum(line.split("\t")[2] in "45" for line in lines)
+    slices = [counts[f"events_{name}"] for name in ("train", "feedback", "validation", "test")]
+    assert sum(slices) == len(lines)
+    assert min(slices) > 0
+    assert description["knowledge_graph"]["used"]
+    assert (description["layout"], description["positive_from"]) == ("official", 4.0)
+    assert set(description["sha256"]) == {"u.data", "u.item", "ml-100k.kg", "ml-100k.link"}
+    for part in description["lines"].values():
+        assert part["lines"] == part["header"] + part["blank"] + part["read"]
+        assert part["read"] == part["accepted"] + part["quarantined"]
+
+
+def test_events_are_the_raw_ratings_in_the_order_of_time(raw, tmp_path):
+    corpus, _ = read(raw, tmp_path / "corpus")
+    users, items = corpus.vocabulary("user"), corpus.vocabulary("item")
+    rows = [tuple(map(int, line.split("\t"))) for line in (raw / "u.data").read_text().splitlines()]
+    expected = sorted((at, users.dense[str(user)], items.dense[str(item)], value) for user, item, value, at in rows)
+    events = corpus.scan(EVENTS).collect()
+    found = events.select(pl.col("at").dt.epoch("s"), "user", "item", pl.col("value").cast(pl.Int64))
+    assert found.rows() == expected
+    assert events["event"].to_list() == list(range(1, len(rows) + 1))
+    assert set(events["behaviour"]) == {"rating"}
+    assert events["session"].null_count() == len(rows)
+
+
+def test_titles_lose_their_year_and_keep_their_accents(raw, tmp_path):
+    corpus, _ = read(raw, tmp_path / "corpus")
+    first = corpus.scan(ITEMS).sort("item").head(1).collect().to_dicts()[0]
+    assert (first["title"], first["year"]) == ("Señor Film 1", 1960)
+    assert "unknown" not in corpus.scan(ITEMS).select(pl.col("categories").explode()).collect()["categories"].to_list()
+
+
+def test_linked_entities_are_items(raw, tmp_path):
+    corpus, description = read(raw, tmp_path / "corpus")
+    links = dict(line.split("\t")[::-1] for line in (raw / "ml-100k.link").read_text().splitlines()[1:])
+    facts = [line.split("\t") for line in (raw / "ml-100k.kg").read_text().splitlines()[1:]]
+    dense = {kind: corpus.vocabulary(kind).dense for kind in ("item", "entity")}
+
+    def node(name: str) -> tuple[str, int]:
+        return ("item", dense["item"][links[name]]) if name in links else ("entity", dense["entity"][name])
+
+    expected = {(*node(head), relation, *node(tail)) for head, relation, tail in facts}
+    triples = corpus.scan(TRIPLES).collect()
+    assert set(triples.filter(pl.col("relation") != "item.genre").rows()) == expected
+    assert description["counts"]["triples_knowledge"] == len(facts) == len(expected)
+    assert not set(links) & set(dense["entity"])
+
+
+def test_genre_triples_are_the_categories(raw, tmp_path):
+    corpus, description = read(raw, tmp_path / "corpus")
+    entities = corpus.vocabulary("entity")
+    triples = corpus.scan(TRIPLES).filter(pl.col("relation") == "item.genre").collect()
+    found = {(head, entities.external[tail]) for head, tail in triples.select("head", "tail").iter_rows()}
+    rows = corpus.scan(ITEMS).select("item", pl.col("categories")).collect().iter_rows()
+    assert found == {(item, f"genre:{name}") for item, names in rows for name in names}
+    assert set(triples["head_kind"]) == {"item"}
+    assert set(triples["tail_kind"]) == {"entity"}
+    assert description["counts"]["triples_genre"] == len(found) > 0
+
+
+def test_both_layouts_give_the_same_tables(raw, tmp_path):
+    official, _ = read(raw, tmp_path / "official")
+    atomic, description = read(as_atomic(raw, tmp_path / "raw-atomic"), tmp_path / "atomic")
+    assert description["layout"] == "atomic"
+    for table in (EVENTS, ITEMS, VOCABULARY, TRIPLES, SPLITS):
+        assert official.scan(table).collect().equals(atomic.scan(table).collect()), table.name
+
+
+def test_the_order_of_atomic_columns_does_not_matter(raw, tmp_path):
+    folder = as_atomic(raw, tmp_path / "raw-atomic")
+    straight, _ = read(folder, tmp_path / "straight")
+    rows = [line.split("\t") for line in (folder / "ml-100k.inter").read_text().splitlines()]
+    turned = ["\t".join([time, value, "x", item, user]) for user, item, value, time in rows]
+    turned[0] = turned[0].replace("\tx\t", "\tnote:token\t")
+    (folder / "ml-100k.inter").write_text("\n".join(turned) + "\n")
+    mixed, _ = read(folder, tmp_path / "mixed")
+    assert straight.scan(EVENTS).collect().equals(mixed.scan(EVENTS).collect())
+
+
+def test_the_same_input_gives_the_same_digest_and_replaces_a_corpus(raw, tmp_path):
+    source = local(raw)
+    first, second, elsewhere = (ingest(source, tmp_path / name) for name in ("corpus", "corpus", "other"))
+    assert first == second
+    assert elsewhere.digest == first.digest
+    assert first.rows == len((raw / "u.data").read_text().splitlines())
+
+
+def test_item_ids_do_not_depend_on_events(raw, tmp_path):
+    full, _ = read(raw, tmp_path / "full")
+    lines = (raw / "u.data").read_text().splitlines()
+    (raw / "u.data").write_text("\n".join(lines[: len(lines) // 3]) + "\n")
+    part, _ = read(raw, tmp_path / "part")
+    assert part.vocabulary("item") == full.vocabulary("item")
+
+
+def test_an_item_that_only_events_know_is_kept(raw, tmp_path):
+    with (raw / "u.data").open("a") as stream:
+        stream.write(f"1\t{ITEM_COUNT + 5}\t5\t875000000\n")
+    corpus, description = read(raw, tmp_path / "corpus")
+    assert description["counts"]["items"] == ITEM_COUNT + 1
+    stray = corpus.scan(ITEMS).sort("item").tail(1).collect().to_dicts()[0]
+    assert stray == {"item": ITEM_COUNT + 1, "title": None, "year": None, "categories": []}
+    assert corpus.catalogue().titles[-1] == str(ITEM_COUNT + 5)
+
+
+def test_without_a_knowledge_graph_genres_remain(raw, tmp_path, monkeypatch):
+    for name in ("ml-100k.kg", "ml-100k.link"):
+        (raw / name).unlink()
+    monkeypatch.setattr("tasks.sources.download_wheel", unreachable)
+    corpus, description = read(raw, tmp_path / "corpus")
+    assert description["knowledge_graph"]["used"] is False
+    assert "genre triples only" in description["knowledge_graph"]["origin"]
+    assert set(corpus.scan(TRIPLES).collect()["relation"]) == {"item.genre"}
+
+
+def unreachable(*_: object) -> Path:
+    """A network that is not there."""
+    raise OSError("no route to host")
+
+
+BAD_LINES = [
+    ("1\t2\tnan\t875000000", "rating", "not a number"),
+    ("1\t2\t\t875000000", "rating", "not a number"),
+    ("1\t2\t0\t875000000", "rating", "outside 1 to 5"),
+    ("1\t2\t6\t875000000", "rating", "outside 1 to 5"),
+    ("1\t2\tinf\t875000000", "rating", "outside 1 to 5"),
+    ("1\t2\t3.5\t875000000", "rating", "not a whole star"),
+    ("1\t2\t3\t-5", "timestamp", "before 1970"),
+    ("1\t2\t3\t875000000000", "timestamp", "after 2100: seconds are expected, not milliseconds"),
+    ("1\t2\t3\tyesterday", "timestamp", "not a whole number of seconds"),
+    ("1.5\t2\t3\t875000000", "user", "not a positive whole number"),
+    ("0\t2\t3\t875000000", "user", "not a positive whole number"),
+    ("99999999999999999999\t2\t3\t875000000", "user", "not a positive whole number"),
+    ("1\tx\t3\t875000000", "item", "not a positive whole number"),
+    ("1\t2\t3", None, "3 fields instead of 4"),
+    ("1\t2\t3\t875000000\t5", None, "5 fields instead of 4"),
+]
+
+
+@pytest.mark.parametrize(
+    ("bad", "column", "reason"), BAD_LINES, ids=[line.replace("\t", ",") for line, *_ in BAD_LINES]
+)
+def test_a_bad_line_is_quarantined_with_place_and_reason(raw, tmp_path, bad, column, reason):
+    lines = (raw / "u.data").read_text().splitlines()
+    good = len(lines)
+    lines[10:10] = ["", bad]  # a blank line before it must not shift its number
+    (raw / "u.data").write_text("\n".join(lines) + "\n")
+    corpus, description = read(raw, tmp_path / "corpus")
+    rows = corpus.scan(QUARANTINE).collect().to_dicts()
+    assert rows == [{"file": "u.data", "line": 12, "column": column, "reason": reason, "raw": bad}]
+    assert description["lines"]["u.data"] == {
+        "lines": good + 2, "header": 0, "blank": 1, "read": good + 1, "accepted": good, "quarantined": 1
+    }  # fmt: skip
+    assert corpus.scan(EVENTS).collect().height == good
+
+
+def test_the_second_copy_of_a_rating_is_quarantined(raw, tmp_path):
+    lines = (raw / "u.data").read_text().splitlines()
+    (raw / "u.data").write_text("\n".join([*lines, lines[4]]) + "\n")
+    corpus, description = read(raw, tmp_path / "corpus")
+    (row,) = corpus.scan(QUARANTINE).collect().to_dicts()
+    assert (row["line"], row["reason"], row["raw"]) == (len(lines) + 1, "repeats line 5", lines[4])
+    assert description["counts"]["events"] == len(lines)
+    assert description["quarantine"]["u.data"] == [
+        {"rejected_column": None, "reason": "repeats line", "rejected": 1, "first_line": len(lines) + 1}
+    ]
+
+
+def test_a_rating_changed_later_is_no_duplicate(raw, tmp_path):
+    line = (raw / "u.data").read_text().splitlines()[0]
+    user, item, value, at = line.split("\t")
+    with (raw / "u.data").open("a") as stream:
+        stream.write(f"{user}\t{item}\t{value}\t{int(at) + 1}\n")
+    corpus, _ = read(raw, tmp_path / "corpus")
+    assert corpus.scan(QUARANTINE).collect().is_empty()
+
+
+def test_mixed_line_ends_and_a_byte_order_mark_are_read(raw, tmp_path):
+    straight, _ = read(raw, tmp_path / "straight")
+    lines = (raw / "u.data").read_bytes().splitlines()
+    mixed = b"\xef\xbb\xbf" + b"".join(line + (b"\r\n" if i % 3 else b"\n") for i, line in enumerate(lines))
+    (raw / "u.data").write_bytes(mixed.rstrip(b"\r\n"))
+    other, _ = read(raw, tmp_path / "mixed")
+    assert straight.scan(EVENTS).collect().equals(other.scan(EVENTS).collect())
+
+
+def replace_ratings(text: str | bytes):
+    """A fault: u.data holds this instead."""
+
+    def damage(raw: Path) -> None:
+        (raw / "u.data").write_bytes(text.encode() if isinstance(text, str) else text)
+
+    return damage
+
+
+def separate(separator: str):
+    """A fault: u.data is separated otherwise."""
+
+    def damage(raw: Path) -> None:
+        (raw / "u.data").write_text((raw / "u.data").read_text().replace("\t", separator))
+
+    return damage
+
+
+def insert(line: bytes):
+    """A fault: one line in the middle of u.data."""
+
+    def damage(raw: Path) -> None:
+        lines = (raw / "u.data").read_bytes().splitlines()
+        lines.insert(6, line)
+        (raw / "u.data").write_bytes(b"\n".join(lines))
+
+    return damage
+
+
+def double(raw: Path) -> None:
+    """A fault: u.data appended to itself."""
+    (raw / "u.data").write_text(2 * (raw / "u.data").read_text())
+
+
+def to_milliseconds(raw: Path) -> None:
+    """A fault: times in milliseconds."""
+    (raw / "u.data").write_text((raw / "u.data").read_text().replace("\n", "000\n"))
+
+
+FAULTS = {
+    "empty": (replace_ratings(""), "is empty", "complete file"),
+    "blank": (replace_ratings("\n\n\n"), "no rows", "complete file"),
+    "comma": (separate(","), "separated by ',', expected TAB", "with TAB between"),
+    "double colon": (separate("::"), "separated by '::', expected TAB", "with TAB between"),
+    "unknown separator": (separate("/"), "1 fields instead of 4", "separator"),
+    "header": (
+        lambda raw: replace_ratings("user\titem\trating\tat\n" + (raw / "u.data").read_text())(raw),
+        "header line, and u.data has none",
+        "delete line 1",
+    ),
+    "latin-1": (insert("1\t2\t3\t87500000\xe9".encode("latin-1")), "line 7 is not UTF-8", "iconv"),
+    "binary": (replace_ratings(bytes(range(256)) * 50), "not UTF-8", "iconv"),
+    "milliseconds": (to_milliseconds, "not milliseconds", "divide the timestamps by 1,000"),
+    "doubled": (double, "repeats", "appended to itself"),
+    "half stars": (
+        lambda raw: replace_ratings((raw / "u.data").read_text().replace("\t4\t", "\t4.5\t"))(raw),
+        "not a whole star",
+        "column rating",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "words", "remedy"), FAULTS.values(), ids=FAULTS)
+def test_an_unusable_ratings_file_is_refused_and_nothing_is_left(raw, tmp_path, damage, words, remedy):
+    damage(raw)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match=words) as refusal:
+        ingest(local(raw), tmp_path / "corpus")
+    assert refusal.value.file == str(raw / "u.data")
+    assert remedy in str(refusal.value.remedy)
+    assert len(str(refusal.value).splitlines()) <= 5
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("user_id:token,item_id:token,rating:float,timestamp:float", "separated by ','"),
+        ("user_id:token\titem_id:token\tstars:float\ttimestamp:float", "lacks rating:float"),
+        ("196\t242\t3\t881250949", "lacks user_id:token"),
+    ],
+    ids=["separator", "name", "none"],
+)
+def test_a_wrong_header_of_an_atomic_file_is_refused(raw, tmp_path, header, words):
+    folder = as_atomic(raw, tmp_path / "atomic")
+    lines = (folder / "ml-100k.inter").read_text().splitlines()
+    (folder / "ml-100k.inter").write_text("\n".join([header, *lines[1:]]))
+    with pytest.raises(InputError, match=words) as refusal:
+        ingest(local(folder), tmp_path / "corpus")
+    assert refusal.value.file == str(folder / "ml-100k.inter")
+    assert refusal.value.remedy
+
+
+def test_bad_lines_of_the_other_files_are_quarantined_too(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.staging.MAX_REJECT_SHARE", 0.1)
+    good = (raw / "u.item").read_text(encoding="latin-1").splitlines()
+    with (raw / "u.item").open("a", encoding="latin-1") as stream:
+        stream.write(f"{good[0]}\n{good[1].replace('|0|', '|2|', 1).replace('2|', '999|', 1)}\nno item at all\n")
+    with (raw / "ml-100k.link").open("a") as stream:
+        stream.write("3\tm.film2\nx\tm.other\n")
+    with (raw / "ml-100k.kg").open("a") as stream:
+        stream.write("m.film2\tfilm.film.actor\n" + (raw / "ml-100k.kg").read_text().splitlines()[1] + "\n")
+    corpus, description = read(raw, tmp_path / "corpus")
+    rows = corpus.scan(QUARANTINE).select("file", "reason").collect().rows()
+    assert [(file, reason.rstrip("0123456789")) for file, reason in rows] == [
+        ("ml-100k.kg", "2 fields instead of "),
+        ("ml-100k.kg", "repeats line "),
+        ("ml-100k.link", "repeats the entity of line "),
+        ("ml-100k.link", "not a positive whole number"),
+        ("u.item", "repeats the item of line "),
+        ("u.item", "a genre flag is neither 0 nor "),
+        ("u.item", "1 fields instead of "),
+    ]
+    assert description["counts"]["quarantined"] == len(rows)
+    assert description["counts"]["items"] == ITEM_COUNT
+
+
+def test_a_folder_that_is_no_corpus_is_never_replaced(raw, tmp_path):
+    keep = tmp_path / "precious"
+    keep.mkdir()
+    (keep / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="no corpus, so it is not replaced"):
+        ingest(local(raw), keep)
+    assert (keep / "thesis.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="no corpus"):
+        read_description(keep)
+
+
+def test_a_full_disk_leaves_the_old_corpus(raw, small_disk, monkeypatch):
+    old = ingest(local(raw), small_disk / "corpus")
+    lines = [f"{u}\t{i}\t5\t{875000000 + (u * 7919 * i) % 9_999_991}" for u in range(1, 400) for i in range(1, 400)]
+    (raw / "u.data").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="no space left"):
+        ingest(local(raw), small_disk / "corpus")
+    assert read_description(old.path)["counts"]["users"] == USERS
+    assert [place.name for place in small_disk.iterdir()] == ["corpus"]
+
+
+line_text = st.one_of(
+    st.builds(
+        "\t".join,
+        st.tuples(
+            st.sampled_from(["1", "2", "007", "", "x", "-1"]),
+            st.sampled_from(["1", "2", "80", "1e3"]),
+            st.sampled_from(["1", "5", "4.0", "9", "nan", ""]),
+            st.sampled_from(["875000000", "875000001", "-1", "1e12", ""]),
+        ),
+    ),
+    st.text(alphabet="1\t,;'\" \0é∞", max_size=12),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(line_text, min_size=1, max_size=30), end=st.sampled_from(["\n", "\r\n"]))
+def test_whatever_the_lines_none_is_lost(lines, end, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("tasks.staging.MAX_REJECT_SHARE", 1.0)
+    folder = tmp_path_factory.mktemp("fuzz")
+    raw = write_tiny(folder / "raw")
+    body = end.join(["1\t1\t5\t875000000", *lines]) + end
+    (raw / "u.data").write_bytes(body.encode())
+    corpus, description = read(raw, folder / "corpus")
+    counts = description["lines"]["u.data"]
+    blank = sum(not line.strip(" ") for line in lines)
+    assert (counts["lines"], counts["blank"]) == (len(lines) + 1, blank)
+    assert corpus.scan(EVENTS).collect().height == counts["accepted"]
+    quarantined = corpus.scan(QUARANTINE).collect()
+    assert len(quarantined) == counts["quarantined"] == counts["read"] - counts["accepted"]
+    for number, text in quarantined.select("line", "raw").iter_rows():
+        assert text == ["", "1\t1\t5\t875000000", *lines][number]
+
+
+def test_movielens_100k_has_its_published_counts(data, tmp_path):
+    corpus, description = read(data / "ml-100k", tmp_path / "corpus")
+    counts = description["counts"]
+    assert (counts["events"], counts["users"], counts["items"]) == (100_000, 943, 1_682)
+    assert counts["triples_knowledge"] == 91_631
+    assert counts["quarantined"] == 0
+    assert corpus.scan(EVENTS).select(pl.col("item").n_unique()).collect().item() == 1_682
+    assert description["verified"]
+
+
+def test_movielens_1m_has_its_published_counts(data, tmp_path):
+    corpus = ingest(fetch("ml-1m", data / "ml-1m"), tmp_path / "corpus")
+    counts = read_description(corpus.path)["counts"]
+    assert (counts["events"], counts["users"], counts["quarantined"]) == (1_000_209, 6_040, 0)
+    events = Corpus.of(corpus.path).scan(EVENTS)
+    assert events.select(pl.col("item").n_unique()).collect().item() == 3_706
+    shares = dict(events.group_by("value").len().collect().iter_rows())
+    assert shares == {1.0: 56_174, 2.0: 107_557, 3.0: 261_197, 4.0: 348_971, 5.0: 226_310}  # MANIFEST.json
+
+
+def test_both_real_origins_give_the_same_events_and_triples(data, tmp_path, monkeypatch):
+    official, _ = read(data / "ml-100k", tmp_path / "official")
+    monkeypatch.setattr("tasks.sources.download_archive", unreachable)
+    try:
+        wheel = fetch("ml-100k")
+    except InputError as refusal:
+        lack("wheel", refusal.problem.replace("\n", " "))
+    atomic = Corpus.of(ingest(wheel, tmp_path / "atomic").path)
+    for table in (EVENTS, VOCABULARY, TRIPLES, SPLITS):
+        assert official.scan(table).collect().equals(atomic.scan(table).collect()), table.name
+    one, other = (corpus.scan(ITEMS).sort("item").collect() for corpus in (official, atomic))
+    assert one.drop("title").equals(other.drop("title"))
+    assert (one["title"] != other["title"]).sum() == 1  # "unknown" is misspelt in the atomic copy
+
+
+def test_corpus_json_is_plain_and_says_what_a_report_needs(raw, tmp_path):
+    corpus = ingest(local(raw), tmp_path / "corpus", positive_from=5.0)
+    description = json.loads((corpus.path / "corpus.json").read_text())
+    assert set(description) == {
+        "name", "title", "origin", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts",
+        "lines", "quarantine", "sha256",
+    }  # fmt: skip
+    assert description["positive_from"] == 5.0

@@ -1,0 +1,132 @@
+"""The world's split: shares, order, and what it does not depend on."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlrec.errors import InputError
+from rlrec.splits import WORLD_SLICES, chronological_shares
+from rlrec.tables import EVENTS, SPLITS, check
+
+START = datetime(1998, 1, 1, tzinfo=UTC)
+TENTHS = dict(zip(WORLD_SLICES, (6, 2, 1, 1), strict=True))
+PLACE = {name: place for place, name in enumerate(WORLD_SLICES)}
+
+
+def events_of(rows: list[tuple[int, int, float | None, int | None]]) -> pl.LazyFrame:
+    """EVENTS from (user, item, value, second), numbered in the given order."""
+    return pl.DataFrame(
+        [
+            (i + 1, user, None, item, "rating", value, None if second is None else START + timedelta(seconds=second))
+            for i, (user, item, value, second) in enumerate(rows)
+        ],
+        schema=EVENTS.schema,
+        orient="row",
+    ).lazy()
+
+
+def split_of(events: pl.LazyFrame, **options: object) -> pl.DataFrame:
+    """The events with their slice."""
+    splits = chronological_shares(events, positive_from=4.0, **options).collect()  # pyright: ignore[reportArgumentType]
+    check(splits, SPLITS)
+    return events.collect().join(splits, on="event", validate="1:1", maintain_order="left")
+
+
+user_rows = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 50), st.sampled_from([1.0, 3.0, 4.0, 5.0, None]), st.integers(0, 200)),
+    min_size=1,
+    max_size=150,
+)
+
+
+@given(user_rows)
+def test_every_event_is_in_one_slice(rows):
+    frame = split_of(events_of(rows))
+    assert frame["event"].to_list() == list(range(1, len(rows) + 1))
+    assert set(frame["split"]) <= set(WORLD_SLICES)
+
+
+@given(user_rows)
+def test_slices_follow_time_within_a_user(rows):
+    frame = split_of(events_of(rows)).sort("user", "at", "item", "event")
+    for _, mine in frame.group_by("user", maintain_order=True):
+        places = [PLACE[name] for name in mine["split"]]
+        assert places == sorted(places)
+
+
+@given(user_rows)
+def test_shares_of_positives_are_exact_within_one_event(rows):
+    positives = split_of(events_of(rows)).filter(pl.col("value").is_null() | (pl.col("value") >= 4.0))
+    for _, mine in positives.group_by("user"):
+        n = len(mine)
+        if n < 10:
+            assert set(mine["split"]) == {"train"}
+        else:
+            for name, tenths in TENTHS.items():
+                assert abs((mine["split"] == name).sum() - tenths * n / 10) < 1
+
+
+@given(user_rows)
+def test_rows_in_another_order_split_alike(rows):
+    straight = split_of(events_of(rows))
+    mixed = split_of(events_of(rows).reverse()).sort("event")
+    assert straight.equals(mixed)
+
+
+@given(st.lists(st.sampled_from([2.0, 4.0, 5.0]), min_size=10, max_size=80), st.integers(0, 1000))
+def test_other_items_in_test_rows_change_no_slice(values, shift):
+    rows = [(1, i + 1, value, i) for i, value in enumerate(values)]
+    before = split_of(events_of(rows))
+    in_test = set(before.filter(pl.col("split") == "test")["event"])
+    changed = [(u, item + shift if i + 1 in in_test else item, v, s) for i, (u, item, v, s) in enumerate(rows)]
+    assert split_of(events_of(changed))["split"].equals(before["split"])
+
+
+def test_ten_positives_split_six_two_one_one():
+    frame = split_of(events_of([(1, i + 1, 5.0, i) for i in range(10)]))
+    assert frame["split"].to_list() == ["train"] * 6 + ["feedback"] * 2 + ["validation"] + ["test"]
+
+
+def test_nine_positives_are_all_train():
+    rows = [(1, i + 1, 5.0, i) for i in range(9)] + [(1, 100 + i, 1.0, 50 + i) for i in range(20)]
+    assert set(split_of(events_of(rows))["split"]) == {"train"}
+
+
+def test_other_events_go_where_a_positive_at_their_place_would():
+    positives = [(1, i + 1, 5.0, 10 * i) for i in range(10)]
+    others = [(1, 50, 1.0, 0), (1, 51, 1.0, 55), (1, 52, 1.0, 85), (1, 53, 1.0, 500)]
+    frame = split_of(events_of(positives + others))
+    assert frame["split"].to_list()[10:] == ["train", "feedback", "test", "test"]
+
+
+def test_equal_times_are_ordered_by_item():
+    rows = [(1, item, 5.0, 0) for item in (10, 9, 8, 7, 6, 5, 4, 3, 2, 1)]
+    frame = split_of(events_of(rows)).sort("item")
+    assert frame["split"].to_list() == ["train"] * 6 + ["feedback"] * 2 + ["validation"] + ["test"]
+
+
+def test_without_times_the_seed_decides():
+    rows = [(user, i + 1, 5.0, None) for user in (1, 2) for i in range(40)]
+    one, again, other = (split_of(events_of(rows), seed=seed) for seed in (1, 1, 2))
+    assert one.equals(again)
+    assert not one.equals(other)
+    for _, mine in one.group_by("user"):
+        assert {name: (mine["split"] == name).sum() for name in WORLD_SLICES} == {
+            name: 4 * tenths for name, tenths in TENTHS.items()
+        }
+
+
+def test_some_events_without_time_are_refused():
+    with pytest.raises(InputError, match="no time") as refusal:
+        split_of(events_of([(1, 1, 5.0, None), (1, 2, 5.0, 3)]))
+    assert (refusal.value.column, refusal.value.rows) == ("at", 1)
+
+
+def test_shares_are_parameters():
+    rows = [(1, i + 1, None, i) for i in range(12)]
+    frame = split_of(events_of(rows), shares=(0.5, 0.25, 0.25), names=("a", "b", "c"), minimum=1, protocol="thirds")
+    assert frame["split"].to_list() == ["a"] * 6 + ["b"] * 3 + ["c"] * 3
+    assert set(frame["protocol"]) == {"thirds"}
