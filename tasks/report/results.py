@@ -52,7 +52,9 @@ TRUTH = Table(
     key=("policy", "seed", "kind"),
     nullable=frozenset({"fitted_on", "seed"}) | UNKNOWN_ENDS,
 )
-DIAGNOSTICS = dict.fromkeys(("ess_share", "max_weight", "max_weight_share", "true_value"), NUMBER)
+DIAGNOSTICS: dict[str, pl.DataType] = dict.fromkeys(
+    ("ess_share", "max_weight", "max_weight_share", "true_value"), NUMBER
+)
 ESTIMATES = Table(
     "estimates",
     {
