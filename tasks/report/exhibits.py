@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from tasks.report import figures, images
 from tasks.report.results import Results
-from tasks.report.series import curves, learning_panels
+from tasks.report.series import curves, forest_rows, learning_panels
 from tasks.report.wording import estimator_title
 
 
@@ -59,7 +59,7 @@ def exhibits(results: Results) -> dict[str, Exhibit]:
 
 def forest(results: Results) -> Exhibit | None:
     """Interval forest of the off-policy estimates."""
-    if results.estimates.is_empty():
+    if forest_rows(results)[2].is_empty():
         return None
     truth = "The vertical bar is the true value: an honest interval covers it. " if results.simulated else ""
     return Exhibit(

@@ -151,7 +151,8 @@ def weight_curve(results: Results, chosen: tuple[str, str, str]) -> go.Figure:
         row=2,
         col=1,
     )
-    for place, cap, selected in zip(axis.places, frame["lambda"], frame["selected"], strict=True):
+    middle = len(frame) // 2
+    for rank, (place, cap, selected) in enumerate(zip(axis.places, caps, frame["selected"], strict=True)):
         if selected:
             figure.add_vline(x=place, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
             figure.add_annotation(
@@ -159,11 +160,11 @@ def weight_curve(results: Results, chosen: tuple[str, str, str]) -> go.Figure:
                 xref="x",
                 y=1,
                 yref="y domain",
-                text=f"chosen λ = {cap_text(cap)}",
+                text=f"chosen λ = {cap}",
                 showarrow=False,
-                xanchor="right",
+                xanchor="left" if rank < middle else "right",
                 yanchor="top",
-                xshift=-6,
+                xshift=6 if rank < middle else -6,
             )
     ticks = {"tickvals": axis.ticks, "ticktext": axis.labels, "type": "log" if axis.logarithmic else "linear"}
     figure.update_xaxes(**ticks)

@@ -11,6 +11,12 @@ METRICS = {  # family: (title, which way is better, explanation)
     "gini": ("Gini", LOWER, "How unevenly recommendations fall on items: 0 is even, 1 is all on one item."),
     "popularity": ("Mean popularity", NEITHER, "Mean count of training events of the recommended items."),
     "tail_share": ("Tail share", HIGHER, "Share of recommendations that are rarely seen items."),
+    "novelty": ("Novelty", HIGHER, "Mean surprise of the recommended items, in bits of how rarely each is seen."),
+    "diversity": (
+        "Diversity",
+        HIGHER,
+        "How different the items of one list are from each other: 1 minus mean similarity.",
+    ),
     "value": ("Clicks per slate", HIGHER, "Expected clicks on one shown list of K items."),
 }
 ALIASES = {
@@ -18,6 +24,7 @@ ALIASES = {
     **dict.fromkeys(("average_popularity", "mean_popularity", "arp"), "popularity"),
     **dict.fromkeys(("tail", "long_tail"), "tail_share"),
     **dict.fromkeys(("true_value", "clicks", "expected_clicks"), "value"),
+    **dict.fromkeys(("intra_list_diversity", "ild"), "diversity"),
     "catalogue_coverage": "coverage",
 }
 ESTIMATORS = {
@@ -28,6 +35,19 @@ ESTIMATORS = {
     "dm": ("DM", "Direct method: the reward model alone; its bias is not controlled."),
 }
 VERDICTS = {"trust": "trust", "caution": "caution", "no_support": "no support"}
+RULES = {  # of the verdict, by the names that off-policy evaluation gives them
+    "effective_sample_size": "effective sample size",
+    "effective_share": "effective sample size as a share of all rows",
+    "max_row_share": "share of all weight on one row",
+    "max_cluster_share": "share of all weight on one user",
+    "missing_mass_low": "share of the policy that the log never shows",
+    "mean_weight_z": "distance of the mean weight from 1, in standard errors",
+    "mean_weight_gap": "distance of the mean weight from 1",
+    "k_hat": "tail index of the weights (k-hat)",
+    "variance_ratio": "variance of DR over that of IPS",
+    "propensity_estimated": "propensities were estimated, not recorded",
+    "decision_changes": "the decision changes along the weight-vs-bias curve",
+}
 COLUMNS = {
     "Fitted on": "What a policy has seen. RL sees “train + clicks”: the best of that group is the row to beat.",
     "Interval": "The smaller range below a figure: what the data still allow at the stated level.",

@@ -7,6 +7,7 @@ import polars as pl
 
 from tasks.report.glossary import HIGHER, LOWER, VERDICTS
 from tasks.report.results import Results, representative
+from tasks.report.series import shown_estimates
 from tasks.report.wording import (
     ABSENT,
     direction,
@@ -19,11 +20,12 @@ from tasks.report.wording import (
     ordered_metrics,
     percent,
     reading,
+    rule_text,
     whole,
     worst_verdicts,
 )
 
-REACH = ("coverage", "gini", "popularity", "tail_share")
+REACH = ("coverage", "gini", "popularity", "tail_share", "novelty", "diversity")
 KINDS = {"greedy": "True value, greedy", "stochastic": "True value, sampled"}
 
 
@@ -117,7 +119,7 @@ def seed_note(frame: pl.DataFrame, column: str, policy: str) -> str:
 
 def policy_grid(results: Results) -> Grid | None:
     """Counterfactual half: truth, estimates with intervals, effective sample size, largest weight and verdict."""
-    shown = representative(results.estimates, "target_policy", "estimator")
+    shown = shown_estimates(results)
     by_target = shown.partition_by("target_policy", as_dict=True, maintain_order=True)
     policies = list(dict.fromkeys([*results.truth["policy"], *results.estimates["target_policy"]]))
     if not policies:
@@ -137,7 +139,7 @@ def policy_grid(results: Results) -> Grid | None:
         verdict = verdicts.get(policy)
         if len(results.estimates):
             cells.append(Cell(VERDICTS[verdict], "", verdict, f"verdict {verdict}") if verdict else Cell(ABSENT))
-        rules = tuple(dict.fromkeys(own["failed_rules"].explode().drop_nulls()))
+        rules = tuple(dict.fromkeys(map(rule_text, own["failed_rules"].explode().drop_nulls())))
         note = seed_note(results.estimates, "target_policy", policy)
         rows.append(Row(results.name(policy), note, tuple(cells), rules))
     columns = [*(KINDS[kind] for kind in kinds), *map(estimator_title, estimators)]
@@ -158,10 +160,11 @@ def truth_cell(results: Results, policy: str, kind: str, seed: int | None, own: 
 
 def weight_cells(own: pl.DataFrame) -> list[Cell]:
     """Effective sample size with its share, and the largest weight: the least favourable over the estimators."""
-    ess, share, largest = own.select(pl.min("ess"), pl.min("ess_share"), pl.max("max_weight")).row(0)
+    worst = own.select(pl.min("ess", "ess_share"), pl.max("max_weight", "max_weight_share"))
+    ess, share, largest, part = worst.row(0)
     return [
         Cell(whole(ess), percent(share) if share is not None else "", ess),
-        Cell(number(largest), "", largest),
+        Cell(number(largest), f"{percent(part)} of all" if part is not None else "", largest),
     ]
 
 

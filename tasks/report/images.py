@@ -120,7 +120,7 @@ def weight_curve(results: Results, chosen: tuple[str, str, str]) -> bytes:
                 above.plot(axis.places, sizes, stroke, color=colour, label=name, lw=1.7)
         ends = [frame[column].fill_null(float("nan")).to_list() for column in ("ci_low", "ci_high")]
         below.fill_between(axis.places, *ends, color=hue, alpha=0.25, linewidth=0)
-        below.plot(axis.places, frame["value"].to_list(), color=hue, lw=1.7)
+        below.plot(axis.places, frame["value"].fill_null(float("nan")).to_list(), color=hue, lw=1.7)
         for place, cap, selected in zip(axis.places, frame["lambda"], frame["selected"], strict=True):
             if selected:
                 for axes in (above, below):

@@ -12,7 +12,7 @@ from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle
 from tasks.report.glossary import COLUMNS, ESTIMATORS, METRICS
 from tasks.report.grids import estimate_grid, glance_grid, heldout_grids, paired_grid, policy_grid, seed_grid
 from tasks.report.results import Results, Summary, read_results
-from tasks.report.wording import caveats, duration, half_of, headline_sentence, percent, reading
+from tasks.report.wording import caveats, duration, half_of, headline_sentence, percent, reading, support_sentence
 
 TONES = {"better": "good", "higher": "good", "worse": "bad", "lower": "bad"}
 COUNTS = {  # key of summary.counts: how it is called
@@ -67,6 +67,7 @@ def report_page(results: Results, shown: dict[str, Exhibit]) -> str:
     return templates().get_template("template.html").render(
         summary=summary,
         sentence=headline_sentence(results),
+        support=support_sentence(results),
         tone=TONES.get(answer, "open"),
         half=half_of(results, headline.metric) if headline else None,
         simulated=results.simulated,

@@ -52,7 +52,9 @@ TRUTH = Table(
     key=("policy", "seed", "kind"),
     nullable=frozenset({"fitted_on", "seed"}) | UNKNOWN_ENDS,
 )
-DIAGNOSTICS = {"ess": NUMBER, "ess_share": NUMBER, "max_weight": NUMBER, "mean_weight": NUMBER}
+DIAGNOSTICS: dict[str, pl.DataType] = dict.fromkeys(
+    ("ess_share", "max_weight", "max_weight_share", "true_value"), NUMBER
+)
 ESTIMATES = Table(
     "estimates",
     {
@@ -64,15 +66,13 @@ ESTIMATES = Table(
             **INTERVAL,
             "standard_error": NUMBER,
         },
-        **{"level": NUMBER, "method": TEXT, "validity": TEXT, "n": WHOLE, "n_clusters": WHOLE, **DIAGNOSTICS},
-        **{"verdict": TEXT, "failed_rules": pl.List(TEXT)},
+        **{"level": NUMBER, "method": TEXT, "validity": TEXT, "n": WHOLE, "n_clusters": WHOLE, "ess": NUMBER},
+        **{"mean_weight": NUMBER, "verdict": TEXT, "failed_rules": pl.List(TEXT)},
     },
-    key=("target_policy", "seed", "estimator"),
-    nullable=frozenset(
-        {"seed", "standard_error", "level", "method", "validity", "n", "n_clusters", "failed_rules", *DIAGNOSTICS}
-    )
-    | UNKNOWN_ENDS,
-    optional={"true_value": NUMBER},
+    key=("target_policy", "seed", "estimator", "method"),
+    nullable=frozenset({"seed", *INTERVAL, "standard_error", "level", "method", "validity", "n", "n_clusters"})
+    | {"failed_rules", "ess", "mean_weight"},
+    optional=DIAGNOSTICS,
 )
 CURVE_NUMBERS = (
     "value", "se", "variance", "bias_plugin", "bias_bound", "mse_plugin", "mse_bound", "ess", "clipped_share",

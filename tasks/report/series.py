@@ -69,9 +69,15 @@ def curve_of(results: Results, chosen: tuple[str, str, str]) -> pl.DataFrame:
     return results.curve.filter(wanted).sort("lambda")
 
 
+def shown_estimates(results: Results) -> pl.DataFrame:
+    """One row per policy and estimator: of several seeds the representative, of several intervals the first."""
+    rows = representative(results.estimates, "target_policy", "estimator")
+    return rows.unique(["target_policy", "estimator"], keep="first", maintain_order=True)
+
+
 def forest_rows(results: Results) -> tuple[list[str], list[str], pl.DataFrame]:
     """Policies with estimates, estimators, and the rows to draw."""
-    shown = representative(results.estimates, "target_policy", "estimator")
+    shown = shown_estimates(results).filter(pl.col("value").is_not_null())
     return (
         shown["target_policy"].unique(maintain_order=True).to_list(),
         shown["estimator"].unique(maintain_order=True).to_list(),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from tasks.report.glossary import ALIASES, ESTIMATORS, HIGHER, METRICS, NEITHER
+from tasks.report.glossary import ALIASES, ESTIMATORS, HIGHER, METRICS, NEITHER, RULES, VERDICTS
 from tasks.report.results import SAME_INFORMATION, Results
 
 MINUS, ABSENT = "−", "–"
@@ -43,6 +43,13 @@ def ordered_metrics(metrics: Iterable[str]) -> list[str]:
 def estimator_title(estimator: str) -> str:
     """The estimator as a column title."""
     return ESTIMATORS[estimator][0] if estimator in ESTIMATORS else estimator.upper()
+
+
+def rule_text(rule: str) -> str:
+    """A failed rule in words: its name, wherever it stands in front, is spelled out."""
+    name, gap, rest = rule.partition(" ")
+    stem = name.rstrip(":")
+    return RULES.get(stem, stem if gap else stem.replace("_", " ")) + name[len(stem) :] + gap + rest
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
@@ -122,6 +129,18 @@ def headline_sentence(results: Results) -> str:
     if answer in ("better", "higher"):
         return f"{where}, {policy} beats {reference} by {size} {what} ({level})."
     return f"{where}, {policy} does not beat {reference}: it is worse by {size} {what} ({level})."
+
+
+def support_sentence(results: Results) -> str:
+    """Whether the logs alone would have supported a decision on the headline policy; empty without estimates."""
+    headline = results.summary.headline
+    verdict = worst_verdicts(results).get(headline.policy) if headline else None
+    if headline is None or verdict is None:
+        return ""
+    rows = results.estimates.filter(pl.col("target_policy") == headline.policy)
+    rules = "; ".join(dict.fromkeys(map(rule_text, rows["failed_rules"].explode().drop_nulls())))
+    reason = f" ({rules})" if rules else ""
+    return f"Off-policy verdict on {results.name(headline.policy)}, from the logs alone: {VERDICTS[verdict]}{reason}."
 
 
 def main_comparisons(results: Results) -> pl.DataFrame:

@@ -29,7 +29,7 @@ METRICS = {  # name: scale against NDCG@10, spread
 VERDICT = {"popular": "no_support", "ease": "caution", "ease_clicks": "caution"}
 RULES = {
     "no_support": ["effective sample size 61 is below 100"],
-    "caution": ["one row holds 7.1 % of all weight (limit 5 %)", "mean weight 0.88 is off 1 by more than 0.1"],
+    "caution": ["max_row_share 0.071 > 0.05", "mean weight 0.88 is off 1 by more than 0.1"],
     "trust": [],
 }
 
