@@ -11,7 +11,7 @@ from rlrec.ope.curve import curve as curve_of
 from rlrec.ope.diagnostics import Diagnostics, diagnose
 from rlrec.ope.estimators import UNTUNED, Estimate
 from rlrec.ope.intervals import REPLICATES, Interval, bootstrap, clustered
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, needs_model
 from rlrec.ope.transforms import Family
@@ -116,7 +116,7 @@ def evaluate(
     frame = pl.concat(parts)
 
     steady: Base = "sndr" if has_model else "snips"
-    logging_value = float(rounds.rewards.sum(axis=1).mean())
+    logging_value = float(over_positions(rounds.rewards).mean())
     deciding = frame.filter(pl.col("base") == steady, pl.col("family") == families[0])
     verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
 

@@ -218,12 +218,22 @@ class Rounds:
     @cached_property
     def direct_total(self) -> Float64[Array, "N"]:
         """q̂ under the target policy, summed over positions."""
-        return self.direct.sum(axis=1)
+        return over_positions(self.direct)
 
     @cached_property
     def residuals(self) -> Float64[Array, "N K"]:
         """r - q̂."""
         return self.rewards if self.q_hat is None else self.rewards - self.predicted
+
+    @cached_property
+    def most_requests(self) -> float:
+        """Requests of the busiest user."""
+        return float(self.cluster_sizes.max())
+
+    @cached_property
+    def sizes(self) -> Float64[Array, "N"]:
+        """Positions of each request."""
+        return over_positions(self.counts)
 
     def shown(self, values: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
         """The values with 0 where nothing was shown."""
@@ -239,3 +249,8 @@ class Rounds:
     def cluster_sizes(self) -> Float64[Array, "C"]:
         """Requests of each user."""
         return np.bincount(self.cluster, minlength=self.clusters).astype(np.float64)
+
+
+def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:
+    """Sum over positions; a view when there is one, which a long curve feels."""
+    return values[:, 0] if values.shape[1] == 1 else values.sum(axis=1)
