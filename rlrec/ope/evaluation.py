@@ -109,8 +109,8 @@ def evaluate(
             rows = curve_of(rounds, base, family, level=level, truth=truth)
             for rule in RULES:
                 chosen = select(rows, rule)
-                at = None if chosen is None else chosen.parameter
-                rows = rows.with_columns(pl.lit(at is not None).and_(pl.col("lambda") == at).alias(f"selected_{rule}"))
+                is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
+                rows = rows.with_columns(is_chosen.alias(f"selected_{rule}"))
                 selections += [] if chosen is None else [chosen]
             parts.append(rows)
     frame = pl.concat(parts)
