@@ -201,3 +201,12 @@ def test_frame_writes_without_nan():
     rows = curve(random_rounds(4), "snips", "clip")
     assert isinstance(rows, pl.DataFrame)
     assert not rows.select(pl.col(pl.Float64).is_nan().any()).to_numpy().any()
+
+
+def test_debiased_plugin_takes_the_noise_of_the_difference_off():
+    rounds = random_rounds(5, count=200)
+    d = ((transformed(rounds.weights, "clip", 1.0) - rounds.weights) * rounds.residuals)[:, 0]
+    row = curve(rounds, "dr", "clip", parameters=np.array([1.0])).row(0, named=True)
+    assert row["bias_plugin"] == pytest.approx(d.mean())
+    assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
+    assert row["mse_plugin_debiased"] < row["mse_plugin"]

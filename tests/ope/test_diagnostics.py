@@ -89,3 +89,19 @@ def test_a_good_model_lowers_the_variance_ratio():
     awful = Rounds.of(**(columns_of(rounds) | {"q_hat": -5 * rounds.reward}))
     assert diagnose(perfect).variance_ratio < 1 < diagnose(awful).variance_ratio
     assert np.isnan(diagnose(Rounds.of(np.ones(5), np.ones(5), np.ones(5))).variance_ratio)
+
+
+def test_mean_weight_z_is_the_clustered_ratio():
+    g = np.random.default_rng(4)
+    rounds = random_rounds(4, count=60, k=3, mask=g.random((60, 3)) > 0.3, cluster=g.integers(0, 20, 60))
+    seen = diagnose(rounds)
+    influence = (rounds.weights - seen.mean_weight * rounds.mask).sum(axis=1)
+    users = np.array([influence[rounds.cluster == c].sum() for c in range(rounds.clusters)])
+    error = np.sqrt(len(users) / (len(users) - 1) * (users**2).sum()) / rounds.mask.sum()
+    assert seen.mean_weight_z == pytest.approx((seen.mean_weight - 1) / error)
+
+
+def test_pareto_shape_of_a_short_tail_is_drawn_towards_one_half():
+    """The weak prior counts like ten values of the tail, here of 45; uniform tails have shape -1."""
+    draws = np.random.default_rng(0).uniform(size=225)
+    assert -0.85 < pareto_shape(draws) < -0.5

@@ -95,6 +95,8 @@ def test_finite_sample_margins_are_the_formulas():
     margin = LARGEST * np.sqrt(np.log(2 / alpha) / (2 * n))
     assert hoeffding(found, run, 0.95).high - found.value == pytest.approx(margin)
     log, variance = np.log(4 / alpha), found.contributions.var(ddof=1)
+    both = hoeffding(dr(run), run, 0.95).high - dr(run).value
+    assert both == pytest.approx((1 + 2 * LARGEST) * np.sqrt(np.log(2 / alpha) / (2 * n)))
     margin = np.sqrt(2 * variance * log / n) + 7 * LARGEST * log / (3 * (n - 1))
     assert empirical_bernstein(found, run, 0.95).high - found.value == pytest.approx(margin)
 
@@ -201,3 +203,24 @@ def test_transformed_estimates_are_resampled_with_their_weights():
     found = clipped_ips(run, 1.0)
     interval = bootstrap([ips(run), found], run, 0.95, seed=0)[1]
     assert interval.standard_error == pytest.approx(clustered(found, run, 0.95).standard_error, rel=0.1)
+
+
+def test_a_resample_divides_by_its_own_number_of_requests():
+    one = np.ones(30)
+    users = np.repeat(np.arange(5), [1, 2, 3, 10, 14])
+    rounds = Rounds.of(one, one / 2, one / 2, cluster=users)
+    interval = bootstrap([ips(rounds)], rounds, 0.95, seed=0)[0]
+    assert (interval.low, interval.high) == pytest.approx((1.0, 1.0))
+
+
+def test_bca_moves_with_the_skew():
+    """The mean of skewed rewards: both ends lie further out on the side of the long tail than percentiles say."""
+    one = np.ones(60)
+    for sign in (1, -1):
+        rounds = Rounds.of(sign * np.random.default_rng(0).exponential(size=60) ** 2, one / 2, one / 2)
+        plain, moved = (
+            bootstrap([ips(rounds)], rounds, 0.95, seed=0, replicates=4_000, kind=kind)[0]
+            for kind in ("percentile", "bca")
+        )
+        assert sign * moved.low > sign * plain.low
+        assert sign * moved.high > sign * plain.high
