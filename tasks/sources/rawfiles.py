@@ -1,0 +1,92 @@
+"""Raw files as they lie: found in a folder, unpacked from an archive, opened, hashed, verified."""
+
+import errno
+import gzip
+import hashlib
+import io
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlrec.errors import InputError
+from tasks.artifacts import CHUNK, aside
+from tasks.sources.registry import Dataset, raw_files
+
+
+@contextmanager
+def open_raw(file: Path) -> Iterator[io.BufferedIOBase]:
+    """The file's bytes, gunzipped when its name ends in .gz.
+
+    Raises:
+        InputError: it is missing, unreadable or damaged.
+    """
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            yield stream
+    except FileNotFoundError as fault:
+        raise InputError("the file does not exist", file=file, remedy="give the right path") from fault
+    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+        raise InputError(
+            f"the compressed file is damaged ({fault})", file=file, remedy="copy or download it again"
+        ) from fault
+    except OSError as fault:
+        if fault.errno == errno.ENOSPC:
+            raise  # not about this file: its content is being written elsewhere
+        raise InputError(
+            f"the file cannot be read ({fault.strerror or fault})",
+            file=file,
+            remedy="make it a plain file that this account may read",
+        ) from fault
+
+
+def digest_of_raw(file: Path) -> str:
+    """SHA-256 of the uncompressed bytes."""
+    total = hashlib.sha256()
+    with open_raw(file) as stream:
+        while chunk := stream.read(CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def verify(file: Path, expected: str, remedy: str, shown: str | None = None) -> None:
+    """Compare a file with its expected SHA-256.
+
+    Raises:
+        InputError: they differ, or there is no file.
+    """
+    found = digest_of_raw(file) if file.exists() else "no such file"
+    if found != expected:
+        raise InputError(
+            f"the file is not the one that was verified\n  expected SHA-256: {expected}\n  found:            {found}",
+            file=shown or file,
+            remedy=remedy,
+        )
+
+
+def locate(folder: Path, name: str) -> Path | None:
+    """The file of that name, plain or gzipped, in the folder or one folder below."""
+    places = (folder, *sorted(place for place in folder.iterdir() if place.is_dir()))
+    choices = (place / f"{name}{suffix}" for place in places for suffix in ("", ".gz"))
+    return next((choice for choice in choices if choice.exists()), None)
+
+
+def unpack(archive: Path, target: Path, dataset: Dataset) -> Path:
+    """Write the archive's files of this dataset to `target`, by their own names only, whatever paths it claims."""
+    if target.is_dir():
+        return target
+    try:
+        with zipfile.ZipFile(archive) as zipped, aside(target) as draft:
+            draft.mkdir()
+            members = sorted(zipped.namelist(), key=len, reverse=True)
+            wanted = {Path(member).name: member for member in members if Path(member).name in raw_files(dataset)}
+            for name, member in wanted.items():
+                with zipped.open(member) as packed, (draft / name).open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked, CHUNK)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as fault:
+        raise InputError(
+            f"the archive cannot be unpacked ({fault})", file=archive, remedy="download it again, or give a folder"
+        ) from fault
+    return target

@@ -1,0 +1,163 @@
+"""Which datasets can be fetched by name: their publishers' layouts, addresses, terms and verified hashes.
+
+Hashes are of the files inside the archives, uncompressed, and only of files that were opened and compared.
+"""
+
+from dataclasses import dataclass
+
+MOVIELENS_LICENCE = (
+    "MovieLens data, GroupLens Research, University of Minnesota: research use only, no redistribution and no "
+    "commercial use without permission, acknowledge the source (Harper and Konstan 2015, doi:10.1145/2827872)."
+)
+KNOWLEDGE_LICENCE = (
+    "Knowledge graph: Freebase facts (CC BY), linked to MovieLens by KB4Rec "
+    "(Zhao et al. 2019, doi:10.1162/dint_a_00008)."
+)
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw text file: its name, how a line is split, what its columns are called, and its verified SHA-256."""
+
+    name: str
+    separator: str
+    columns: tuple[str, ...]
+    header: bool = False
+    encoding: str = "utf-8"
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One publisher's form of a dataset. Genres are 0/1 `flags` in the item file's last columns, or separated words."""
+
+    name: str
+    ratings: RawFile
+    items: RawFile
+    genre_separator: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A PyPI wheel that carries data: opened as a zip, never installed, never imported."""
+
+    requirement: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What can be fetched by name, in which layouts, from where, and on which terms."""
+
+    name: str
+    title: str
+    url: str
+    layouts: tuple[Layout, ...]
+    licence: str
+    knowledge: RawFile
+    links: RawFile
+    wheel: Wheel | None = None
+
+    def layout(self, name: str) -> Layout:
+        """The layout of that name."""
+        return next(layout for layout in self.layouts if layout.name == name)
+
+
+KNOWLEDGE_COLUMNS = ("head_id:token", "relation_id:token", "tail_id:token")
+LINK_COLUMNS = ("item_id:token", "entity_id:token")
+GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+"""The flags of u.item, in order. Source: u.genre of ML-100K."""
+
+ML_100K = Dataset(
+    "ml-100k",
+    "MovieLens 100K: 100,000 ratings of 943 users on 1,682 films, 1997-1998",
+    "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+    (
+        Layout(
+            "official",
+            RawFile(
+                "u.data",
+                "\t",
+                ("user", "item", "rating", "timestamp"),
+                sha256="06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
+            ),
+            RawFile(
+                "u.item",
+                "|",
+                ("item", "title", "release date", "video release date", "url", *GENRES),
+                encoding="latin-1",
+                sha256="553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
+            ),
+            flags=GENRES,
+        ),
+        Layout(
+            "atomic",
+            RawFile(
+                "ml-100k.inter",
+                "\t",
+                ("user_id:token", "item_id:token", "rating:float", "timestamp:float"),
+                header=True,
+                sha256="4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+            ),
+            RawFile(
+                "ml-100k.item",
+                "\t",
+                ("item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"),
+                header=True,
+                sha256="51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+            ),
+            genre_separator=" ",
+        ),
+    ),
+    f"{MOVIELENS_LICENCE} {KNOWLEDGE_LICENCE}",
+    RawFile(
+        "ml-100k.kg",
+        "\t",
+        KNOWLEDGE_COLUMNS,
+        header=True,
+        sha256="200a0636fa07c218119a42e5bac7aa3e26e3665a6f919c1b22909bd412b14779",
+    ),
+    RawFile(
+        "ml-100k.link",
+        "\t",
+        LINK_COLUMNS,
+        header=True,
+        sha256="524dca2c3d62619688ab99b3ec53ea2acb9b64d38eafec3e02bdd0dc6bb7d948",
+    ),
+    Wheel("recbole==1.2.1", "atomic"),
+)
+
+ML_1M = Dataset(
+    "ml-1m",
+    "MovieLens 1M: 1,000,209 ratings of 6,040 users on 3,706 films, 2000-2003",
+    "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+    (
+        Layout(
+            "official",
+            RawFile("ratings.dat", "::", ("user", "item", "rating", "timestamp")),
+            RawFile(
+                "movies.dat",
+                "::",
+                ("item", "title", "genres"),
+                encoding="latin-1",
+                sha256="0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9",
+            ),
+            genre_separator="|",
+        ),
+    ),
+    MOVIELENS_LICENCE,
+    RawFile("ml-1m.kg", "\t", KNOWLEDGE_COLUMNS, header=True),
+    RawFile("ml-1m.link", "\t", LINK_COLUMNS, header=True),
+)
+
+DATASETS = {dataset.name: dataset for dataset in (ML_100K, ML_1M)}
+
+
+def raw_files(dataset: Dataset) -> dict[str, RawFile]:
+    """Every file that the dataset may consist of, by name."""
+    forms = [form for layout in dataset.layouts for form in (layout.ratings, layout.items)]
+    return {form.name: form for form in (*forms, dataset.knowledge, dataset.links)}
