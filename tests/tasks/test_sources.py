@@ -19,6 +19,7 @@ import pytest
 from rlrec.errors import InputError
 from tasks.sources import DATASETS, ML_100K, Dataset, RawFile, fetch, network, raw_files
 from tasks.sources.obtain import SEEN
+from tasks.sources.registry import FREEBASE, Graph
 from tests.needs import lack
 from tests.tiny import write_tiny
 
@@ -72,7 +73,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, raw: Path, url: str) -> Dataset:
         return replace(form, sha256=hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "0" * 64)
 
     layouts = tuple(replace(one, ratings=known(one.ratings), items=known(one.items)) for one in ML_100K.layouts)
-    dataset = replace(ML_100K, url=url, layouts=layouts, knowledge=known(ML_100K.knowledge), links=known(ML_100K.links))
+    graph = Graph(known(FREEBASE.knowledge), known(FREEBASE.links))
+    wheel = replace(ML_100K.wheel, graph=graph)
+    dataset = replace(ML_100K, url=url, layouts=layouts, graphs=(graph,), wheel=wheel)
     monkeypatch.setitem(DATASETS, "ml-100k", dataset)
     return dataset
 
