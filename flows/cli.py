@@ -130,6 +130,48 @@ def ingest_source(
     describe_corpus(corpus.path, read_description(corpus.path))
 
 
+@app.command("ope")
+def estimate(
+    logs: Annotated[Path, typer.Option(help="Parquet: what the logging policy showed, and what came of it.")],
+    target: Annotated[Path, typer.Option(help="Parquet: how likely the target policies were to show the same.")],
+    out: Annotated[Path, typer.Option(help="The folder for estimates.parquet, curve.parquet and verdict.json.")],
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    reward_min: Annotated[
+        float | None, typer.Option(help="The least reward there can be; with the greatest it bounds the bias.")
+    ] = None,
+    reward_max: Annotated[float | None, typer.Option(help="The greatest reward there can be.")] = None,
+) -> None:
+    """Estimate what target policies would have earned, from a log of another policy: no training, no server.
+
+    \b
+    --logs has a row per shown item:
+      event               unique number
+      request, user       the list it stood in, and whose it was (intervals go by user)
+      position            its place in the list
+      reward              what came of it, for example 1 for a click
+      propensity          probability that the logging policy put it there; logged, never made up
+    --target has a row per event and target policy:
+      event               as in the log
+      target_policy       its name
+      target_probability  probability that this policy puts the shown item at this place
+      q_hat, q_hat_target optional, for DR: predicted reward of the shown item, and its mean under the target policy
+
+    Both tables in full, and how to read the answer: docs/ope.md
+
+    Example:  rlrec ope --logs logs.parquet --target targets.parquet --out ope --reward-min 0 --reward-max 1
+    """
+    import json
+
+    from tasks.estimates import estimate_from_parquet
+
+    with waiting("estimating"):
+        records = estimate_from_parquet(
+            logs, target, out, level=level, seed=seed, reward_min=reward_min, reward_max=reward_max
+        )
+    describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
+
+
 def obtain(name: str, path: Path | None) -> "Source":
     """The source, with a spinner."""
     from tasks.sources import fetch
@@ -197,7 +239,43 @@ def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
     ]
     if rejects:
         show("Quarantine", ("file", "column", "reason", "lines", "first line"), rejects)
+    graph = description["knowledge_graph"]
+    typer.echo(f"knowledge graph: {graph['used']}. {graph['why']}")
     typer.echo(f"corpus: {folder}")
+
+
+def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Any], out: Path) -> None:
+    """For each policy its estimates with intervals, the verdict with the rules that failed; then the files."""
+    typer.echo(f"estimand: {records[0]['estimand']}")
+    for policy, verdict in verdicts.items():
+        rows = [row for row in records if row["target_policy"] == policy]
+        found = [row for row in rows if row["value"] is not None]
+        show(
+            f"{policy}: {verdict['verdict']}",
+            ("estimator", "value", f"{rows[0]['level']:.0%} from", "to", "interval"),
+            [
+                (row["estimator"].upper(), *(number(row[name]) for name in ("value", "low", "high")), row["method"])
+                for row in found
+            ],
+        )
+        typer.echo(
+            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} users, effective sample size "
+            f"{rows[0]['ess'] or 0:,.0f} rows; the log itself earned {number(verdict['logging_value'])}"
+        )
+        for row in rows:
+            if row["note"]:
+                typer.echo(f"  {row['estimator'].upper()} {row['note']}")
+        for failed in verdict["failed"]:
+            typer.echo(f"  {failed['grade']}: {failed['rule']} is {number(failed['value'])}, limit {failed['limit']:g}")
+        if verdict["unavailable"]:
+            typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
+    for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
+        typer.echo(f"written: {out / name}")
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash."""
+    return "-" if value is None else f"{value:.4g}"
 
 
 def main() -> None:
