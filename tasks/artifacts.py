@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,10 +38,10 @@ def home() -> Path:
     return Path(os.environ.get("RLREC_HOME", ".rlrec")).absolute()
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's relative names and contents in sorted order."""
+def digest_of(path: Path, apart: Collection[str] = ()) -> str:
+    """SHA-256 of a file, or of a folder's relative names and contents in sorted order, without files named `apart`."""
     total = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.name not in apart)
     for file in files:
         if file != path:
             total.update(file.relative_to(path).as_posix().encode() + b"\0")
@@ -84,11 +84,14 @@ def no_space(target: Path) -> InputError:
     )
 
 
-def store(kind: str, target: Path, write: Callable[[Path], int | None]) -> Artifact:
-    """Let `write` fill a draft path and return the row count; put it at `target` in one rename, and describe it."""
+def store(kind: str, target: Path, write: Callable[[Path], int | None], *, apart: Collection[str] = ()) -> Artifact:
+    """Let `write` fill a draft path and return the row count; put it at `target` in one rename, and describe it.
+
+    Files named `apart` say where something came from, not what it is: the digest leaves them out.
+    """
     with aside(target) as draft:
         rows = write(draft)
-    return Artifact(uri=str(target), digest=digest_of(target), kind=kind, rows=rows)
+    return Artifact(uri=str(target), digest=digest_of(target, apart), kind=kind, rows=rows)
 
 
 def described(target: Path) -> Artifact | None:

@@ -120,6 +120,19 @@ class RejectCounts(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinkedPairs(Query):
+    """Pairs of items that the knowledge graph joins closely."""
+
+    file = "staging/linked_pairs.sql"
+    items: Path
+    links: Path
+    knowledge: Path
+    no_genre: str
+    largest_node: int
+    most_pairs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vocabulary(Query):
     """The table VOCABULARY."""
 
@@ -129,6 +142,7 @@ class Vocabulary(Query):
     links: Path
     knowledge: Path
     no_genre: str
+    linked: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +174,7 @@ class Triples(Query):
     items: Path
     links: Path
     knowledge: Path
+    linked: bool
 
 
 @dataclass(frozen=True, kw_only=True)

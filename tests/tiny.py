@@ -9,6 +9,7 @@ from tasks.warehouse import ingest
 
 USERS, ITEMS, FACTORS = 60, 80, 3
 RARE_USERS = 2  # so few ratings that the world's split keeps them in train
+FILMS_OF_ACTOR = 10  # few enough to tell films apart, so that ingestion can measure whether the links fit
 FIRST_SECOND = 874_724_710  # the first rating of ML-100K
 SEED = 7
 
@@ -50,10 +51,12 @@ def item_line(item: int, trait: np.ndarray) -> str:
 def write_knowledge(folder: Path, trait: np.ndarray) -> None:
     """Directors and actors who prefer films of one trait, both ways as in Freebase; some films unlinked."""
     linked = [item for item in range(ITEMS) if item % 8]
+    alike = sorted(linked, key=lambda item: (int(np.argmax(trait[item])), trait[item].max()))
+    actors = {item: place // FILMS_OF_ACTOR for place, item in enumerate(alike)}
     links = ["item_id:token\tentity_id:token", *(f"{item + 1}\tm.film{item + 1}" for item in linked)]
     facts = ["head_id:token\trelation_id:token\ttail_id:token"]
     for item in linked:
-        director, actor = f"m.director{int(np.argmax(trait[item]))}", f"m.actor{item % 10}"
+        director, actor = f"m.director{int(np.argmax(trait[item]))}", f"m.actor{actors[item]}"
         facts += [
             f"m.film{item + 1}\tfilm.film.directed_by\t{director}",
             f"{director}\tfilm.director.film\tm.film{item + 1}",

@@ -1,5 +1,5 @@
 -- Grain: one row per fact, the table TRIPLES: head_kind, head, relation, tail_kind, tail.
--- Genres of the item file, then the knowledge graph; an entity that is linked to a known item is that item.
+-- Genres of the item file, then the knowledge graph; an entity that is linked to a known item is that item, if $linked.
 with vocabulary as (
     select
         kind,
@@ -30,7 +30,7 @@ links as (
         item_id::varchar as item_external,
         entity
     from read_parquet($links)
-    where reason is null
+    where reason is null and $linked
 ),
 
 nodes as (

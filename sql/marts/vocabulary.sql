@@ -1,6 +1,6 @@
 -- Grain: one row per user, item and entity, the table VOCABULARY: kind, external, id (dense within its kind, from 1).
 -- Users and items are numbered in the order of their numbers; items include those that nobody rated, so that item ids
--- do not depend on the events. An entity that is linked to a known item is that item.
+-- do not depend on the events. An entity that is linked to a known item is that item, if $linked.
 with ratings as (
     select
         user_id,
@@ -22,7 +22,7 @@ links as (
         item_id,
         entity
     from read_parquet($links)
-    where reason is null
+    where reason is null and $linked
 ),
 
 knowledge as (

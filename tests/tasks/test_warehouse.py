@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.tables import EVENTS, ITEMS, QUARANTINE, SPLITS, TRIPLES, VOCABULARY
 from tasks.sources import ML_100K, Source, fetch
-from tasks.warehouse import ingest, read_description
+from tasks.warehouse import GENRES_AND_FACTS, GENRES_ONLY, ORIGIN, ingest, read_description
 from tests.needs import lack
 from tests.tiny import ITEMS as ITEM_COUNT
 from tests.tiny import USERS, write_tiny
@@ -64,7 +65,7 @@ def test_the_tiny_world_becomes_a_corpus(raw, tmp_path):
     slices = [counts[f"events_{name}"] for name in ("train", "feedback", "validation", "test")]
     assert sum(slices) == len(lines)
     assert min(slices) > 0
-    assert description["knowledge_graph"]["used"]
+    assert description["knowledge_graph"]["used"] == GENRES_AND_FACTS
     assert (description["layout"], description["positive_from"]) == ("official", 4.0)
     assert set(description["sha256"]) == {"u.data", "u.item", "ml-100k.kg", "ml-100k.link"}
     for part in description["lines"].values():
@@ -147,6 +148,17 @@ def test_the_same_input_gives_the_same_digest_and_replaces_a_corpus(raw, tmp_pat
     assert first.rows == len((raw / "u.data").read_text().splitlines())
 
 
+def test_the_digest_does_not_depend_on_where_the_files_lay(raw, tmp_path):
+    here = ingest(local(raw), tmp_path / "corpus")
+    elsewhere = shutil.copytree(raw, tmp_path / "far" / "away")
+    there = ingest(local(elsewhere), tmp_path / "other")
+    assert there.digest == here.digest
+    assert read_description(there.path)["origin"] == f"files of the user at {elsewhere}"
+    with (elsewhere / "u.data").open("a") as stream:
+        stream.write("1\t1\t5\t899999999\n")
+    assert ingest(local(elsewhere), tmp_path / "other").digest != here.digest
+
+
 def test_item_ids_do_not_depend_on_events(raw, tmp_path):
     full, _ = read(raw, tmp_path / "full")
     lines = (raw / "u.data").read_text().splitlines()
@@ -170,8 +182,10 @@ def test_without_a_knowledge_graph_genres_remain(raw, tmp_path, monkeypatch):
         (raw / name).unlink()
     monkeypatch.setattr("tasks.sources.network.download_wheel", unreachable)
     corpus, description = read(raw, tmp_path / "corpus")
-    assert description["knowledge_graph"]["used"] is False
-    assert "genre triples only" in description["knowledge_graph"]["origin"]
+    assert description["knowledge_graph"] == {
+        "used": GENRES_ONLY, "why": "No knowledge graph was at hand.", "agreement": None
+    }  # fmt: skip
+    assert "genre triples only" in description["knowledge_graph_origin"]
     assert set(corpus.scan(TRIPLES).collect()["relation"]) == {"item.genre"}
 
 
@@ -456,7 +470,8 @@ def test_corpus_json_is_plain_and_says_what_a_report_needs(raw, tmp_path):
     corpus = ingest(local(raw), tmp_path / "corpus", positive_from=5.0)
     description = json.loads((corpus.path / "corpus.json").read_text())
     assert set(description) == {
-        "name", "title", "origin", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts",
-        "lines", "quarantine", "sha256",
+        "name", "title", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts", "lines",
+        "quarantine", "sha256",
     }  # fmt: skip
+    assert set(json.loads((corpus.path / ORIGIN).read_text())) == {"origin", "knowledge_graph_origin"}
     assert description["positive_from"] == 5.0
