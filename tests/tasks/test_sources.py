@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from rlrec.errors import InputError
-from tasks.sources import DATASETS, ML_100K, Dataset, RawFile, fetch, network, raw_files
+from tasks.sources import DATASETS, ML_1M, ML_100K, Dataset, RawFile, fetch, network, raw_files
 from tasks.sources.obtain import SEEN
 from tasks.sources.registry import FREEBASE, Graph
 from tests.needs import lack
@@ -52,7 +52,7 @@ class QuietFiles(SimpleHTTPRequestHandler):
 def serve(handler: Callable[..., BaseHTTPRequestHandler], folder: Path) -> Iterator[tuple[Path, str]]:
     """Run a server while the test runs."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -60,7 +60,17 @@ def serve(handler: Callable[..., BaseHTTPRequestHandler], folder: Path) -> Itera
 
 @pytest.fixture
 def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip finds nothing, whatever this machine is set to."""
+    """pip finds nothing, and says so at once."""
+
+    def refuse(requirement: str, _folder: Path) -> Path:
+        raise OSError(f"ERROR: No matching distribution found for {requirement}")
+
+    monkeypatch.setattr(network, "download_wheel", refuse)
+
+
+@pytest.fixture
+def dead_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pip finds nothing, whatever this machine is set to."""
     for name, value in (("INDEX_URL", DEAD), ("EXTRA_INDEX_URL", ""), ("FIND_LINKS", ""), ("CONFIG_FILE", "/dev/null")):
         monkeypatch.setenv(f"PIP_{name}", value)
 
@@ -233,7 +243,7 @@ def test_a_cache_file_without_known_hash_is_held_to_its_hash_at_download(raw, se
         fetch("ml-100k")
 
 
-def test_a_dead_network_fails_over_within_seconds_and_says_what_was_tried(monkeypatch, no_pip, tmp_path):
+def test_a_dead_network_fails_over_within_seconds_and_says_what_was_tried(monkeypatch, dead_pip, tmp_path):
     monkeypatch.setitem(DATASETS, "ml-100k", replace(ML_100K, url=f"{DEAD}/ml-100k.zip"))
     start = time.monotonic()
     with pytest.raises(InputError, match="could not be obtained") as refusal:
@@ -276,7 +286,51 @@ def test_an_answer_that_is_no_archive_counts_as_tried(served, monkeypatch, no_pi
         fetch("ml-100k")
 
 
-def test_the_wheel_is_the_next_way(raw, tmp_path, monkeypatch, no_pip):
+def write_ml_1m(folder: Path) -> Path:
+    """Two ratings of two films in the layout of ML-1M."""
+    folder.mkdir()
+    (folder / "ratings.dat").write_text("1::1193::5::978300760\n1::661::3::978302109\n")
+    (folder / "movies.dat").write_text("661::James (1996)::Animation\n1193::Nest (1975)::Drama\n")
+    return folder
+
+
+def test_ml_1m_is_offered_the_graph_of_the_wheel(raw, tmp_path, monkeypatch):
+    pretend(monkeypatch, raw, DEAD)
+    wheel = pack_atomic(tmp_path, raw)
+    monkeypatch.setattr(network, "download_wheel", lambda *_: wheel)
+    graph = DATASETS["ml-100k"].wheel.graph
+    wheel_of_both = replace(DATASETS["ml-1m"].wheel, graph=graph)
+    monkeypatch.setitem(
+        DATASETS, "ml-1m", replace(DATASETS["ml-1m"], graphs=(*ML_1M.graphs[:1], graph), wheel=wheel_of_both)
+    )
+    folder = write_ml_1m(tmp_path / "own")
+    source = fetch("ml-1m", folder)
+    assert source.knowledge_origin == "PyPI wheel recbole==1.2.1"
+    assert (source.knowledge.name, source.links.name) == ("ml-100k.kg", "ml-100k.link")
+    assert set(source.digests) == {"ratings.dat", "movies.dat", "ml-100k.kg", "ml-100k.link"}
+    for form in ("kg", "link"):
+        shutil.copy(raw / f"ml-100k.{form}", folder / f"ml-1m.{form}")
+    own = fetch("ml-1m", folder)
+    assert own.knowledge == folder / "ml-1m.kg"
+    assert own.links_form.name == "ml-1m.link"
+    assert str(folder) in own.knowledge_origin
+
+
+def test_ml_1m_goes_on_without_a_graph_and_says_why(tmp_path, no_pip):
+    source = fetch("ml-1m", write_ml_1m(tmp_path / "own"))
+    assert (source.knowledge, source.links) == (None, None)
+    assert source.knowledge_origin.startswith("none, genre triples only: PyPI wheel recbole==1.2.1: ERROR: No matching")
+    assert "Freebase" in source.licence
+
+
+def test_a_wheel_without_a_layout_is_no_way_to_ratings(monkeypatch):
+    monkeypatch.setitem(DATASETS, "ml-1m", replace(ML_1M, url=f"{DEAD}/ml-1m.zip"))
+    monkeypatch.setattr(network, "download_wheel", lambda *_: pytest.fail("pip was asked"))
+    with pytest.raises(InputError, match=r"ml-1m could not be obtained\n  tried: official archive"):
+        fetch("ml-1m")
+
+
+def test_the_wheel_is_the_next_way(raw, tmp_path, monkeypatch, dead_pip):
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     wheel = pack_atomic(wheels, raw)
@@ -316,7 +370,7 @@ def test_every_hash_is_a_sha256_of_its_own():
     assert len(set(digests)) == len(digests)
 
 
-def test_the_real_files_have_the_verified_hashes(data):
+def test_the_real_files_have_the_verified_hashes(data, no_pip):
     source = fetch("ml-100k", data / "ml-100k")
     assert source.verified
     assert source.digests["u.data"] == manifest_digest(data, "ml-100k/u.data.gz")
