@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +21,7 @@ from tests.tiny import USERS, write_tiny
 ROOT = Path(__file__).resolve().parents[2]
 HELP_SECONDS = 0.5
 TRIES = 5
+LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 HEAVY = ("torch", "prefect", "mlflow", "polars", "duckdb", "pyarrow", "rich")
 
 
@@ -60,6 +63,78 @@ def test_data_fetch_describes_a_local_copy(raw):
     assert result.exit_code == 0
     assert "not verified" in result.stdout
     assert "research use only" in result.stdout
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> tuple[Path, Path]:
+    """A log of one uniform policy over two items, and a policy that always shows the second, which earns more."""
+    log = {
+        "event": list(range(400)), "request": list(range(400)), "user": [event % 50 for event in range(400)],
+        "position": [1] * 400, "reward": [float(event % 2 and event % 4 == 1) for event in range(400)],
+        "propensity": [0.5] * 400,
+    }  # fmt: skip
+    probability = [float(event % 2) for event in range(400)]
+    targets = {"event": log["event"], "target_policy": ["second"] * 400, "target_probability": probability}
+    for name, rows in (("logs", log), ("targets", targets)):
+        pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
+    return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
+
+
+def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
+    logs, targets = logged
+    result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--level", 0.9)
+    assert result.exit_code == 0, result.output
+    written = pq.read_table(tmp_path / "ope" / "estimates.parquet").to_pylist()
+    (snips,) = [row for row in written if row["estimator"] == "snips" and row["method"] == "delta"]
+    assert snips["value"] == pytest.approx(0.5)  # half of the requests with the second item were clicked
+    shown = next(line for line in result.stdout.splitlines() if "SNIPS" in line and "delta" in line)
+    assert [cell.strip() for cell in shown.strip("│").split("│")] == [
+        "SNIPS", *(cli.number(snips[name]) for name in ("value", "low", "high")), "delta"
+    ]  # fmt: skip
+    for words in (
+        "second: trust",
+        "90% from",
+        "400 requests of 50 users, effective sample size 200 rows; the log itself earned 0.25",
+        "DR skipped: the targets have no columns q_hat and q_hat_target",
+        *(f"written: {tmp_path / 'ope' / name}" for name in ("estimates.parquet", "curve.parquet", "verdict.json")),
+    ):
+        assert words in result.stdout, words
+
+
+def test_ope_names_the_rules_that_failed(logged, tmp_path):
+    logs, targets = logged
+    pq.write_table(pq.read_table(logs).slice(0, 40), logs)
+    pq.write_table(pq.read_table(targets).slice(0, 40), targets)
+    result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope")
+    verdict = json.loads((tmp_path / "ope" / "verdict.json").read_text())["second"]
+    assert verdict["verdict"] == "no_support"
+    assert "second: no_support" in result.stdout
+    assert "  no_support: effective_sample_size is 20, limit 100" in result.stdout
+    for failed in verdict["failed"]:
+        assert f"{failed['grade']}: {failed['rule']} is " in result.stdout
+
+
+def test_ope_refuses_in_plain_words(logged, tmp_path):
+    logs, _ = logged
+    result = invoke("ope", "--logs", logs, "--target", logs, "--out", tmp_path / "ope")
+    assert result.exit_code == cli.EXIT_INPUT
+    assert "target_policy, target_probability" in result.stderr
+    assert not (tmp_path / "ope").exists()
+
+
+def test_ope_loads_no_torch_prefect_or_mlflow(logged, tmp_path):
+    logs, targets = logged
+    words = ["rlrec", "ope", "--logs", str(logs), "--target", str(targets), "--out", str(tmp_path / "ope")]
+    program = (
+        f"import sys; sys.argv = {words}\n"
+        "import flows.cli\n"
+        "try: flows.cli.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print('heavy:', [name for name in ('torch', 'prefect', 'mlflow', 'duckdb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert (tmp_path / "ope" / "verdict.json").exists()
 
 
 def test_an_input_error_is_a_few_plain_lines_and_exit_code_two(tmp_path):
@@ -136,12 +211,18 @@ def test_a_wrong_option_is_a_usage_error():
     assert "--pth" in result.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["data"], ["data", "fetch"], ["ingest"]], ids=" ".join)
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "fetch"], ["ingest"], ["ope"]], ids=" ".join)
 def test_help_teaches(words):
     result = invoke(*words, "--help")
     assert result.exit_code == 0
     if words and words != ["data"]:
-        assert f"rlrec {' '.join(words)} ml-" in result.output
+        assert f"Example:  rlrec {' '.join(words)} " in result.output
+
+
+def test_help_of_ope_names_the_columns_of_both_tables():
+    text = invoke("ope", "--help").output
+    for name in (*LOG_COLUMNS, "target_policy", "target_probability", "q_hat", "q_hat_target"):
+        assert name in text, name
 
 
 def test_help_is_instant_and_loads_nothing_heavy():

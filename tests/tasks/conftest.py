@@ -1,12 +1,16 @@
-"""A disk of two megabytes."""
+"""A disk of two megabytes; MovieLens 100K, ingested once."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.needs import lack
+from tasks.artifacts import Artifact
+from tasks.sources import fetch
+from tasks.warehouse import ingest
+from tests.needs import lack, need
 
 SMALL_DISK_OPTIONS = "size=2m"
 
@@ -23,3 +27,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         lack("mount", "this account may not mount a small disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def movielens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The corpus of the real official files and the wheel's knowledge graph."""
+    need("data")
+    folder = Path(os.environ["RLREC_TEST_DATA"]) / "ml-100k"
+    return ingest(fetch("ml-100k", folder), tmp_path_factory.mktemp("movielens") / "corpus")

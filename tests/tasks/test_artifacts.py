@@ -87,3 +87,21 @@ def test_home_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("RLREC_HOME")
     monkeypatch.chdir(tmp_path)
     assert home() == tmp_path / ".rlrec"
+
+
+def test_what_stands_apart_is_stored_and_not_digested(tmp_path):
+    def writer(origin: str, content: str):
+        def write(draft):
+            draft.mkdir()
+            (draft / "origin.json").write_text(origin)
+            (draft / "table").write_text(content)
+
+        return write
+
+    one, moved, other = (
+        store("table", tmp_path / name, writer(origin, content), apart={"origin.json"})
+        for name, origin, content in (("one", "here", "1"), ("moved", "there", "1"), ("other", "here", "2"))
+    )
+    assert one.digest == moved.digest != other.digest
+    assert (moved.path / "origin.json").read_text() == "there"
+    assert store("table", tmp_path / "one", writer("here", "1")).digest != one.digest

@@ -158,8 +158,8 @@ def test_the_tiny_worlds_links_are_accepted_and_wrong_ones_leave_the_facts_unlin
     assert set(facts["head_kind"]) == set(facts["tail_kind"]) == {"entity"}
 
 
-def test_movielens_1m_ids_under_the_name_of_100k_are_refused(data, tmp_path):
-    graph = read_description(ingest(fetch("ml-100k", data / "ml-100k"), tmp_path / "corpus").path)["knowledge_graph"]
+def test_movielens_1m_ids_under_the_name_of_100k_are_refused(movielens):
+    graph = read_description(movielens.path)["knowledge_graph"]
     assert graph["used"] == GENRES_ONLY
     assert abs(graph["agreement"]["score"]) < LEAST_SCORE
     assert "1,598 links in ml-100k.link" in graph["why"]
