@@ -13,7 +13,8 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel
 
-from tasks.artifacts import Artifact, home
+from tasks.artifacts import Artifact, described, home
+from tasks.sources import Source
 
 COMPUTING = ("torch", "polars", "duckdb", "numpy", "scipy", "scikit-learn")
 SOURCES = ("rlrec", "sql", "tasks")
@@ -34,7 +35,7 @@ class ByContent(CachePolicy):
         **_: Any,
     ) -> str | None:
         key = content_key(task_ctx.task.name, inputs)
-        if not place(task_ctx.task.name, key).exists():
+        if described(place(task_ctx.task.name, key)) is None:
             (results_folder() / key).unlink(missing_ok=True)
         return key
 
@@ -77,6 +78,8 @@ def _plain(value: object) -> object:
     match value:
         case Artifact():
             return [value.kind, value.digest]
+        case Source():
+            return [value.name, value.layout.name, _plain(value.digests)]
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():

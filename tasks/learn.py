@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -148,3 +149,10 @@ def _announce(stage: str, seed: int):
         logger.info("%s seed %d, epoch %d: %s", stage, seed, step.number, text)
 
     return say
+
+
+def best_score(policy: Artifact, metric: str) -> float:
+    """The metric of the chosen Step of a stored training."""
+    chosen = int((policy.path / "chosen.txt").read_text(encoding="utf-8"))
+    history = pl.read_parquet(policy.path / "history.parquet")
+    return float(history.filter(pl.col("step") == chosen, pl.col("metric") == metric)["value"].item())

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from rlrec.pretrain.graph_cl import GraphCL
 
 from rlrec.errors import InputError
 from rlrec.feedback.evidence import Feedback
+from rlrec.pretrain.graph_cl import GraphCL
 from rlrec.recipes import FineTuning, Pretraining
 from rlrec.simulators.logged_slates import World
 
@@ -55,6 +55,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    name: str = "unnamed"
+    """The preset that this plan came from."""
     data: Data
     """The dataset."""
     world: World = World()
@@ -67,6 +69,11 @@ class Plan(BaseModel):
     """Stage B."""
     evaluation: Evaluation = Evaluation()
     """How policies are compared."""
+
+    @property
+    def model_name(self) -> str:
+        """The name of this plan's policy in the model registry."""
+        return self.name.removesuffix(SUFFIX).strip("./").replace("/", "-")
 
     @model_validator(mode="after")
     def same_slate(self) -> "Plan":
@@ -109,6 +116,7 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
         if not equals:
             raise InputError(f"--set {change!r} has no '='", remedy="write --set section.key=value")
         _put(values, key.strip(), _value(text.strip()))
+    values["name"] = preset
     if path is not None:
         values.setdefault("data", {})["path"] = path
     try:
