@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from rlrec.pretrain.graph_cl import GraphCL
 
 from rlrec.errors import InputError
 from rlrec.feedback.evidence import Feedback
+from rlrec.pretrain.graph_cl import GraphCL
 from rlrec.recipes import FineTuning, Pretraining
 from rlrec.simulators.logged_slates import World
 
