@@ -8,6 +8,7 @@ Departs from the paper:
 - advantages are centred, not divided by the group's spread (Liu et al. 2025): sparse clicks make near-tied groups;
 - slates that nobody logged are rewarded by doubly-robust item estimates, which the design note leaves undefined;
 - KL and entropy are exact along the sampled prefixes instead of the k3 estimate; their score-function part is left out;
+- KL and entropy count per position, as the surrogate does; summed over the slate they would outweigh it K times;
 - the meta-path penalty is scaled to trace |C| per context, not 1, so that it does not vanish with |C|.
 """
 
@@ -59,9 +60,9 @@ class GrpoSlate(BaseModel):
     clip_above: Annotated[float, Field(gt=0.0)] = 0.28
     """ε_h."""
     kl_reference: Weight = 0.02
-    """β of KL(π ‖ π_ref), in nats a slate."""
+    """β of KL(π ‖ π_ref), in nats a position."""
     entropy: Weight = 1e-3
-    """λ_H of the slate entropy in nats."""
+    """λ_H of the entropy, in nats a position."""
     graph_weight: Weight = 0.01
     """λ_g."""
     metapath_spread: Weight = 1e-3
@@ -111,14 +112,11 @@ def grpo_slate_loss(
     keep: Float[Tensor, "B"],
     penalties: Penalties,
 ) -> Float[Tensor, ""]:
-    """-(mean surrogate over groups that differ) + β KL + λ_g R_graph - λ_H H (graph spec 2.6)."""
+    """-(mean surrogate over groups that differ) + β KL/K + λ_g R_graph - λ_H H/K (graph spec 2.6)."""
+    positions = surrogate.shape[2]
     kept = (surrogate.mean((1, 2)) * keep).sum() / keep.sum().clamp_min(1.0)
-    return (
-        -kept
-        + penalties.kl_reference * kl.mean()
-        + penalties.graph * roughness.mean()
-        - penalties.entropy * entropy.mean()
-    )
+    anchored = penalties.kl_reference * kl.mean() - penalties.entropy * entropy.mean()
+    return -kept + anchored / positions + penalties.graph * roughness.mean()
 
 
 def slate_advantage(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from rlrec.ope.intervals import cluster_margin
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.statistics import Base, needs_model
 from rlrec.ope.transforms import Family, greatest, greatest_excess
 
@@ -65,28 +65,30 @@ def misplaced_mass(
     """
     ceiling = greatest(family, parameter, np.inf if rounds.max_weight is None else rounds.max_weight)
     excess = greatest_excess(family, parameter)
-    fixed = rounds.counts.sum(axis=1)
+    fixed = rounds.sizes
     if excess > 0:
-        fixed = fixed + 2 * np.maximum(weights - rounds.weights, 0.0).sum(axis=1)
+        fixed = fixed + 2 * over_positions(np.maximum(weights - rounds.weights, 0.0))
     loose = 2 * excess + (0.0 if rounds.full else 1.0)  # a request of fewer positions varies by one more each
     trivial = rounds.positions * (1 + 2 * excess)
     if np.isfinite(ceiling):
-        sums = rounds.per_cluster(fixed - weights.sum(axis=1))
-        return above(sums, rounds.cluster_sizes, rounds.positions * (ceiling + loose), failure, trivial)
+        sums = rounds.per_cluster(fixed - over_positions(weights))
+        spread = rounds.positions * (ceiling + loose)
+        return above(sums, float(len(rounds)), rounds.most_requests, spread, failure, trivial)
     others = ~pilot.user
     if not pilot.user.any() or np.count_nonzero(others) < 2:
         return trivial
     cap = chosen_cap(rounds, weights, loose, failure, pilot)
-    sums = rounds.per_cluster(fixed - np.minimum(weights, cap).sum(axis=1))[others]
-    return above(sums, rounds.cluster_sizes[others], rounds.positions * (cap + loose), failure, trivial)
+    sums = rounds.per_cluster(fixed - over_positions(np.minimum(weights, cap)))[others]
+    sizes, spread = rounds.cluster_sizes[others], rounds.positions * (cap + loose)
+    return above(sums, float(sizes.sum()), float(sizes.max()), spread, failure, trivial)
 
 
 def above(
-    sums: Float64[Array, "C"], sizes: Float64[Array, "C"], spread: float, failure: float, trivial: float
+    sums: Float64[Array, "C"], total: float, largest: float, spread: float, failure: float, trivial: float
 ) -> float:
     """Mean plus margin, kept between 0 and what holds without looking."""
-    mean = float(sums.sum() / sizes.sum())
-    return float(np.clip(mean + cluster_margin(sums, sizes, spread, failure), 0.0, trivial))
+    margin = cluster_margin(sums, total, largest, spread, failure)
+    return float(np.clip(float(sums.sum()) / total + margin, 0.0, trivial))
 
 
 def chosen_cap(rounds: Rounds, weights: Float64[Array, "N K"], loose: float, failure: float, pilot: Pilot) -> float:
@@ -98,7 +100,7 @@ def chosen_cap(rounds: Rounds, weights: Float64[Array, "N K"], loose: float, fai
     scale = len(sizes) / float(sizes.sum())
     best, promise = 1.0, -np.inf
     for cap in np.geomspace(1.0, max(2.0, float(tried.max())), PILOT_CAPS):
-        kept = np.minimum(tried, cap).sum(axis=1)
+        kept = over_positions(np.minimum(tried, cap))
         sums = scale * np.bincount(cluster, weights=kept, minlength=rounds.clusters)[pilot.user]
         log = np.log(2 / failure)
         spread = rounds.positions * (cap + loose) * scale * float(sizes.max())

@@ -9,7 +9,7 @@ from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # 
 
 from rlrec.ope.estimators import dr, ips
 from rlrec.ope.intervals import cluster_error
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, over_positions
 
 Array = np.ndarray
 
@@ -61,9 +61,9 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
     rows = weights.reshape(-1) if rounds.full else weights[rounds.mask]
     total = float(rows.sum())
     mean = total / rows.size
-    error = cluster_error((weights - mean * rounds.counts).sum(axis=1), rounds) * len(rounds) / rows.size
+    error = cluster_error(over_positions(weights - mean * rounds.counts), rounds) * len(rounds) / rows.size
     times = float(stdtrit(max(rounds.clusters - 1, 1), 0.5 + level / 2))
-    by_user = rounds.per_cluster(weights.sum(axis=1))
+    by_user = rounds.per_cluster(over_positions(weights))
     return Diagnostics(
         requests=len(rounds),
         rows=rows.size,

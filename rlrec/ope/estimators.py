@@ -64,7 +64,7 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
         where=mean_weight > 0,
     )
     influence = (weights * (outcome - level)) @ scale
-    return influence + rounds.counts @ level + direct
+    return influence + (float(level.sum()) if rounds.full else rounds.counts @ level) + direct
 
 
 def estimate(

@@ -11,7 +11,7 @@ from rlrec.ope.curve import curve as curve_of
 from rlrec.ope.diagnostics import Diagnostics, diagnose
 from rlrec.ope.estimators import UNTUNED, Estimate
 from rlrec.ope.intervals import REPLICATES, Interval, bootstrap, clustered
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, needs_model
 from rlrec.ope.transforms import Family
@@ -109,14 +109,14 @@ def evaluate(
             rows = curve_of(rounds, base, family, level=level, truth=truth)
             for rule in RULES:
                 chosen = select(rows, rule)
-                at = None if chosen is None else chosen.parameter
-                rows = rows.with_columns(pl.lit(at is not None).and_(pl.col("lambda") == at).alias(f"selected_{rule}"))
+                is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
+                rows = rows.with_columns(is_chosen.alias(f"selected_{rule}"))
                 selections += [] if chosen is None else [chosen]
             parts.append(rows)
     frame = pl.concat(parts)
 
     steady: Base = "sndr" if has_model else "snips"
-    logging_value = float(rounds.rewards.sum(axis=1).mean())
+    logging_value = float(over_positions(rounds.rewards).mean())
     deciding = frame.filter(pl.col("base") == steady, pl.col("family") == families[0])
     verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
 

@@ -188,18 +188,19 @@ def hoeffding(found: Estimate, rounds: Rounds, level: float) -> Interval:
 def empirical_bernstein(found: Estimate, rounds: Rounds, level: float) -> Interval:
     """V ± the empirical Bernstein margin of the users' sums, α/2 on each side."""
     spread = contribution_spread(found, rounds)
-    margin = cluster_margin(rounds.per_cluster(found.contributions), rounds.cluster_sizes, spread, (1 - level) / 2)
+    sums = rounds.per_cluster(found.contributions)
+    margin = cluster_margin(sums, float(len(rounds)), rounds.most_requests, spread, (1 - level) / 2)
     return Interval("empirical_bernstein", level, found.value - margin, found.value + margin, "finite")
 
 
-def cluster_margin(sums: Float64[Array, "C"], sizes: Float64[Array, "C"], spread: float, failure: float) -> float:
-    """One-sided empirical Bernstein margin of Σ sums / Σ sizes, when a single request varies by at most `spread`.
+def cluster_margin(sums: Float64[Array, "C"], total: float, largest: float, spread: float, failure: float) -> float:
+    """One-sided empirical Bernstein margin of Σ sums / total, when a single request varies by at most `spread`.
 
-    The observations are C/N times the sums of each user; their range grows with the user of most requests.
+    The observations are C/N times the sums of each user, N = `total` requests, at most `largest` of one user.
     """
     users = len(sums)
     if users < 2:
         return np.inf
-    scale = users / float(sizes.sum())
+    scale = users / total
     variance = scale**2 * float(sums.var(ddof=1))
-    return bernstein_margin(variance, users, spread * scale * float(sizes.max()), failure)
+    return bernstein_margin(variance, users, spread * scale * largest, failure)

@@ -44,7 +44,7 @@ class Rounds:
         """Refuse what no estimator could use.
 
         Raises:
-            InputError: no rows, shapes that differ, one prediction without the other, or values out of range.
+            InputError: no rows, one prediction without the other, or values out of range.
         """
         shape = self.reward.shape
         if len(shape) != 2 or 0 in shape:
@@ -59,13 +59,9 @@ class Rounds:
             "q_hat": (self.q_hat, -LARGEST, LARGEST, "a finite number"),
             "q_hat_target": (self.q_hat_target, -LARGEST, LARGEST, "a finite number"),
         }
-        if inside.shape != shape or self.cluster.shape != shape[:1]:
-            raise InputError(f"shapes differ: reward {shape}, mask {inside.shape}, cluster {self.cluster.shape}")
         for name, (values, low, high, wanted) in checks.items():
             if values is None:
                 continue
-            if values.shape != shape:
-                raise InputError(f"shapes differ: reward {shape}, {name} {values.shape}", column=name)
             wrong = int(np.count_nonzero(~((values >= low) & (values <= high)) & inside))
             if wrong:
                 raise InputError(f"{name} is not {wanted}", column=name, rows=wrong, remedy=f"correct {name}")
@@ -99,24 +95,28 @@ class Rounds:
         notes: tuple[str, ...] = (),
     ) -> "Rounds":
         """Rounds from arrays of any number type, `[N, K]` or `[N]` for single actions; each request its own user
-        unless `cluster` says otherwise."""
+        unless `cluster` says otherwise.
 
-        def table(values: Array) -> Array:
-            wide = np.asarray(values, dtype=np.float64)
-            return wide[:, None] if wide.ndim == 1 else wide
+        Raises:
+            InputError: as `Rounds`, and for shapes that differ.
+        """
 
-        rewards = table(reward)
-        count = len(rewards)
-        counts = np.ones(rewards.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-        users = np.arange(count) if cluster is None else np.unique(np.asarray(cluster), return_inverse=True)[1]
+        tables = {"reward": reward, "propensity": propensity, "target_probability": target_probability}
+        tables |= {k: v for k, v in (("q_hat", q_hat), ("q_hat_target", q_hat_target)) if v is not None}
+        tables = {name: wide(np.asarray(values, dtype=np.float64)) for name, values in tables.items()}
+        shape = tables["reward"].shape
+        shown = np.ones(shape, dtype=bool) if mask is None else wide(np.asarray(mask, dtype=bool))
+        users = np.arange(shape[0], dtype=np.int64)
+        if cluster is not None:
+            _, codes = np.unique(np.asarray(cluster), return_inverse=True)
+            users = np.asarray(codes, dtype=np.int64).reshape(-1)
+        shapes = {name: values.shape for name, values in (*tables.items(), ("mask", shown))}
+        if len({*shapes.values(), (users.size, *shape[1:])}) > 1:
+            raise InputError(f"shapes differ: {shapes}, {users.size} clusters", column=", ".join(shapes))
         return Rounds(
-            reward=rewards,
-            propensity=table(propensity),
-            target_probability=table(target_probability),
-            mask=counts[:, None] if counts.ndim == 1 else counts,
-            cluster=users.astype(np.int64).reshape(-1),
-            q_hat=None if q_hat is None else table(q_hat),
-            q_hat_target=None if q_hat_target is None else table(q_hat_target),
+            **tables,
+            mask=shown,
+            cluster=users,
             reward_range=reward_range,
             max_weight=max_weight,
             propensity_estimated=propensity_estimated,
@@ -145,9 +145,9 @@ class Rounds:
         shape = (int(request[-1]) + 1, int(position.max()) + 1)
 
         def table(column: str, empty: float) -> Array:
-            wide = np.full(shape, empty)
-            wide[request, position] = frame[column].to_numpy()
-            return wide
+            values = np.full(shape, empty)
+            values[request, position] = frame[column].to_numpy()
+            return values
 
         mask = np.zeros(shape, dtype=bool)
         mask[request, position] = True
@@ -218,12 +218,22 @@ class Rounds:
     @cached_property
     def direct_total(self) -> Float64[Array, "N"]:
         """q̂ under the target policy, summed over positions."""
-        return self.direct.sum(axis=1)
+        return over_positions(self.direct)
 
     @cached_property
     def residuals(self) -> Float64[Array, "N K"]:
         """r - q̂."""
         return self.rewards if self.q_hat is None else self.rewards - self.predicted
+
+    @cached_property
+    def most_requests(self) -> float:
+        """Requests of the busiest user."""
+        return float(self.cluster_sizes.max())
+
+    @cached_property
+    def sizes(self) -> Float64[Array, "N"]:
+        """Positions of each request."""
+        return over_positions(self.counts)
 
     def shown(self, values: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
         """The values with 0 where nothing was shown."""
@@ -239,3 +249,13 @@ class Rounds:
     def cluster_sizes(self) -> Float64[Array, "C"]:
         """Requests of each user."""
         return np.bincount(self.cluster, minlength=self.clusters).astype(np.float64)
+
+
+def wide(values: Array) -> Array:
+    """One column per position, also when there is only one."""
+    return values[:, None] if values.ndim == 1 else values
+
+
+def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:
+    """Sum over positions; a view when there is one, which a long curve feels."""
+    return values[:, 0] if values.shape[1] == 1 else values.sum(axis=1)

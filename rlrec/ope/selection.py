@@ -13,7 +13,7 @@ Grade = Literal["trust", "caution", "no_support"]
 
 SLOPE_WIDTH = 2.0  # half widths around each value; Lepski's constant in Su et al. 2020
 
-LEAST_EFFECTIVE_SIZE = 100  # this and the limits below: our proposal, see docs/ope.md
+LEAST_EFFECTIVE_SIZE = 100.0  # this and the limits below: our proposal, see docs/ope.md
 LEAST_EFFECTIVE_SHARE = 0.01
 LARGEST_SHARE_REFUSED = 0.25
 LARGEST_ROW_SHARE = 0.05

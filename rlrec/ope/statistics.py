@@ -46,16 +46,18 @@ def value_of(base: Base, means: Float64[Array, "... 5 K"]) -> Float64[Array, "..
     count, weight, reward, direct, prediction = np.moveaxis(means, -2, 0)
     match base:
         case "ips":
-            return reward.sum(-1)
+            parts = reward
         case "dm":
-            return direct.sum(-1)
+            parts = direct
         case "dr":
-            return (direct + reward - prediction).sum(-1)
+            parts = direct + reward - prediction
         case "snips":
-            return ratio(count * reward, weight, count).sum(-1)
+            parts = ratio(count * reward, weight, count)
         case "sndr":
-            return (direct + ratio(count * (reward - prediction), weight, count)).sum(-1)
-    assert_never(base)
+            parts = direct + ratio(count * (reward - prediction), weight, count)
+        case _:
+            assert_never(base)
+    return np.asarray(parts.sum(axis=-1))
 
 
 def ratio(top: Array, weight: Array, count: Array) -> Array:

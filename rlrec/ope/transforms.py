@@ -13,7 +13,7 @@ GRID_START = 0.05  # quantile of the positive weights where the grid begins
 GRID_BEYOND = 1.0001  # past the largest weight: a threshold on an attained weight is decided by rounding
 
 
-def transformed(weights: Float64[np.ndarray, "N K"], family: Family, parameter: float) -> Float64[np.ndarray, "N K"]:
+def transformed(weights: Float64[np.ndarray, "..."], family: Family, parameter: float) -> Float64[np.ndarray, "..."]:
     """ŵ(w): clip min(w, λ) · switch w·1{w ≤ λ} · os λw / (w² + λ) · sg w / (1 - λ + λw) · power w^λ.
 
     Source: clip Ionides 2008; switch Wang et al. 2017; os (optimistic shrinkage) Su et al. 2020;

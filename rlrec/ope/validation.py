@@ -48,8 +48,8 @@ def finite(column: str) -> pl.Expr:
     return pl.col(column).is_not_null() & pl.col(column).is_finite()
 
 
-def log_rules(reward_range: tuple[float, float] | None) -> list[Rule]:
-    """What every log must satisfy."""
+def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series) -> list[Rule]:
+    """What every log must satisfy; `rewards` only tell the message what was seen."""
     user_varies = pl.col("user").min().over("request") != pl.col("user").max().over("request")
     repeated = pl.struct("request", "position").is_duplicated()
     propensity = pl.col("propensity")
@@ -74,7 +74,7 @@ def log_rules(reward_range: tuple[float, float] | None) -> list[Rule]:
     if reward_range is not None:
         low, high = reward_range
         outside = finite("reward") & ~pl.col("reward").is_between(low, high)
-        says = f"lies outside the declared range [{low:g}, {high:g}]"
+        says = f"lies outside the declared range [{low:g}, {high:g}] (seen: {rewards.min()} to {rewards.max()})"
         rules.append(Rule("OPE006", "reward", outside, says, "declare the true range: --reward-min, --reward-max"))
     return rules
 
@@ -213,7 +213,7 @@ def matched(
     repeated = Rule(
         "OPE021", "event", pl.col("event").is_duplicated(), "has several target rows", "keep one per policy"
     )
-    problems = broken(log, log_rules(reward_range)) + broken(chosen, [repeated])
+    problems = broken(log, log_rules(reward_range, log["reward"])) + broken(chosen, [repeated])
     joined = log.join(
         chosen.unique("event", keep="first", maintain_order=True).with_columns(matched=True), on="event", how="left"
     ).sort("request", "position")

@@ -1,0 +1,47 @@
+"""Shapes are checked at run time in these tests; reference values are read where they lie, or the test is skipped."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("rlrec.ope", "beartype.beartype")
+
+from rlrec.ope.rounds import Rounds  # noqa: E402  # the hook must be in place first
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data."""
+    folder = os.environ.get("RLREC_TEST_DATA")
+    if not folder:
+        pytest.skip("RLREC_TEST_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path) -> dict:
+    """Values computed by other software."""
+    file = shared.parent / "reference" / "ope_cases.json"
+    if not file.is_file():
+        pytest.skip("no reference values beside the shared data")
+    return json.loads(file.read_text())
+
+
+@pytest.fixture
+def twelve(reference: dict) -> Rounds:
+    """Twelve rows of the reference, one of them with weight 0."""
+    given = reference["case1_inline_12_rows"]["input"]
+    action, rows = np.array(given["action"]), np.arange(len(given["action"]))
+    policy, model = np.array(given["pi_e"]), np.array(given["q_hat"])
+    return Rounds.of(
+        np.array(given["reward"]),
+        np.array(given["pscore"]),
+        policy[rows, action],
+        q_hat=model[rows, action],
+        q_hat_target=(policy * model).sum(axis=1),
+        reward_range=(0.0, 1.0),
+    )

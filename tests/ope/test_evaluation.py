@@ -1,0 +1,110 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlrec.ope import Rounds, evaluate
+from rlrec.ope.estimators import dr, ips, sndr, snips
+from tests.ope.test_estimators import columns_of, random_rounds
+from tests.ope.worlds import TWO_CONTEXTS
+
+IMPORTS = """
+import sys, time
+import rlrec.ope, rlrec.ope.bounds, rlrec.ope.curve, rlrec.ope.selection, rlrec.ope.validation, tasks.estimates
+print(time.process_time())
+print(sorted({name.partition('.')[0] for name in sys.modules} & {
+    'torch', 'prefect', 'mlflow', 'pandas', 'matplotlib', 'plotly', 'sklearn', 'duckdb', 'jax'}))
+print('scipy.stats' in sys.modules)
+"""
+
+
+def test_imports_are_light():
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    seconds, heavy, statistics = done.stdout.splitlines()
+    assert heavy == "[]"
+    assert statistics == "False"
+    assert float(seconds) < 1.5  # CPU, so that a busy machine does not fail it; about 0.6 where it is idle
+
+
+def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
+    rounds = random_rounds(0, count=300, k=2, reward_range=(-10.0, 10.0))
+    result = evaluate(rounds, target_policy="new", truth=0.1, replicates=200)
+    assert [(r.estimator, r.method) for r in result.records] == [
+        (name, method)
+        for name, closed in (("ips", "student"), ("snips", "delta"), ("dr", "student"), ("sndr", "delta"))
+        for method in (closed, "bootstrap_percentile")
+    ]
+    for record in result.records:
+        assert record.value == {"ips": ips, "snips": snips, "dr": dr, "sndr": sndr}[record.estimator](rounds).value
+        assert record.low < record.value < record.high
+        assert record.ess == result.diagnostics.effective_sample_size
+        assert record.true_value == 0.1
+        assert record.verdict == result.verdict.grade
+    assert result.curve["base"].unique().sort().to_list() == ["dr", "ips", "sndr", "snips"]
+    assert result.logging_value == pytest.approx(rounds.reward.sum(axis=1).mean())
+    for base in ("ips", "snips", "dr", "sndr"):
+        for rule in ("mse_bound", "slope"):
+            rows = result.curve.filter(result.curve["base"] == base)
+            marked = rows.filter(rows[f"selected_{rule}"])["lambda"].to_list()
+            chosen = [s.parameter for s in result.selections if s.base == base and s.rule == rule]
+            assert marked == chosen
+
+
+def test_without_predictions_doubly_robust_forms_are_said_to_be_skipped():
+    rounds = random_rounds(1, q_hat=None, q_hat_target=None)
+    result = evaluate(rounds, replicates=50)
+    assert list(result.estimates) == ["ips", "snips"]
+    skipped = [r.to_record() for r in result.records if r.note]
+    assert [r["estimator"] for r in skipped] == ["dr", "sndr"]
+    assert all(r["value"] is None and "q_hat" in r["note"] for r in skipped)
+    assert "variance_ratio" in result.verdict.unavailable
+    assert not any(s.rule == "mse_bound" for s in result.selections)
+
+
+@pytest.mark.parametrize(
+    "degenerate",
+    [
+        {"count": 1},
+        {"target_probability": np.zeros((40, 1))},
+        {"reward": np.zeros((40, 1))},
+        {"cluster": np.zeros(40, dtype=int)},
+        {"target_probability": np.eye(40)[:, :1]},
+    ],
+)
+def test_degenerate_logs_end_in_records_without_nan(degenerate):
+    rounds = random_rounds(2, **degenerate)
+    result = evaluate(rounds, replicates=50, families=("clip", "switch", "os", "sg", "power"))
+    text = json.dumps([r.to_record() for r in result.records] + [result.to_record()], allow_nan=False)
+    assert "NaN" not in text
+    assert result.verdict.grade == "no_support"
+
+
+def test_seed_decides_everything_and_rows_may_come_in_any_order():
+    g = np.random.default_rng(0)
+    rounds = TWO_CONTEXTS.sample(400, g, cluster=g.integers(0, 60, 400), reward_range=(0.0, 1.0))
+    first, again, other = (evaluate(rounds, seed=seed, replicates=100) for seed in (1, 1, 2))
+    assert first.records == again.records
+    assert first.curve.equals(again.curve)
+    assert first.records[1].low != other.records[1].low
+    order = g.permutation(400)
+    given = {k: v[order] for k, v in columns_of(rounds).items() if v is not None}
+    mixed = evaluate(Rounds.of(**given, reward_range=(0.0, 1.0)), seed=1, replicates=100)
+    for a, b in zip(first.records[:4], mixed.records[:4], strict=True):
+        assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), rel=1e-9)
+
+
+def test_the_example_of_the_documentation_runs(tmp_path):
+    root = Path(__file__).parents[2]
+    code = re.search(r"```python\n(.*?)```", (root / "docs" / "ope.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert code
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", code[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in ("trust", "caution")

@@ -1,0 +1,134 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rlrec.errors import InputError
+from tasks.estimates import RECORD_SCHEMA, estimate_from_parquet
+
+LOGGING, MEAN = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.5, 0.7])
+POLICIES = {"better": np.array([0.3, 0.3, 0.4]), "same": LOGGING}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Two thousand single-item requests of 400 users, two target policies with predictions."""
+    g = np.random.default_rng(0)
+    count = 2_000
+    action = g.choice(3, size=count, p=LOGGING)
+    events = np.arange(1, count + 1)
+    pl.DataFrame(
+        {
+            "event": events,
+            "request": events,
+            "user": g.integers(1, 401, count),
+            "position": np.ones(count, dtype=np.int16),
+            "reward": (g.random(count) < MEAN[action]).astype(float),
+            "propensity": LOGGING[action],
+        }
+    ).write_parquet(tmp_path / "logs.parquet")
+    pl.concat(
+        pl.DataFrame(
+            {
+                "event": events,
+                "target_policy": [name] * count,
+                "target_probability": policy[action],
+                "q_hat": MEAN[action],
+                "q_hat_target": np.full(count, policy @ MEAN),
+            }
+        )
+        for name, policy in POLICIES.items()
+    ).write_parquet(tmp_path / "targets.parquet")
+    return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
+
+
+def test_three_files_and_truthful_intervals(files, tmp_path):
+    out = tmp_path / "out"
+    truth = {name: float(policy @ MEAN) for name, policy in POLICIES.items()}
+    records = estimate_from_parquet(*files, out, reward_min=0.0, reward_max=1.0, truth=truth)
+    assert {r["target_policy"] for r in records} == set(POLICIES)
+    for record in records:
+        assert record["low"] <= truth[record["target_policy"]] <= record["high"]
+        assert set(record) == set(RECORD_SCHEMA)
+    assert sorted(p.name for p in out.iterdir()) == ["curve.parquet", "estimates.parquet", "verdict.json"]
+    stored = pl.read_parquet(out / "estimates.parquet")
+    assert stored.to_dicts() == records
+    curve = pl.read_parquet(out / "curve.parquet")
+    assert curve.columns[:4] == ["target_policy", "base", "family", "lambda"]
+    assert curve["family"].n_unique() == 5
+    assert curve["bias_bound"].null_count() == curve["value"].null_count() == 0 or curve["bias_bound"].null_count() == 0
+    verdict = json.loads((out / "verdict.json").read_text())
+    assert set(verdict) == set(POLICIES)
+    assert verdict["same"]["verdict"] in ("trust", "caution")
+    same = next(r for r in records if r["target_policy"] == "same" and r["estimator"] == "ips")
+    assert same["value"] == pytest.approx(verdict["same"]["logging_value"])
+
+
+def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
+    for name in ("one", "two"):
+        estimate_from_parquet(*files, tmp_path / name)
+    for file in ("estimates.parquet", "curve.parquet", "verdict.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_without_predictions_dr_is_skipped_and_said_so(files, tmp_path):
+    logs, targets = files
+    pl.read_parquet(targets).drop("q_hat").write_parquet(targets)
+    records = estimate_from_parquet(logs, targets, tmp_path / "out")
+    notes = {r["estimator"]: r["note"] for r in records}
+    assert notes["ips"] is None
+    assert "skipped" in notes["dr"]
+    assert "skipped" in notes["sndr"]
+
+
+def altered(path: Path, **columns: pl.Expr) -> None:
+    pl.read_parquet(path).with_columns(**columns).write_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda logs, _: logs.unlink(), "no such file"),
+        (lambda _, targets: targets.write_text("event,target_probability\n1,0.5\n"), "cannot be read as Parquet"),
+        (lambda logs, _: logs.write_bytes(logs.read_bytes()[:500]), "cannot be read as Parquet"),
+        (lambda logs, _: pl.read_parquet(logs).drop("propensity").write_parquet(logs), "required columns are missing"),
+        (lambda _, targets: pl.read_parquet(targets).drop("event").write_parquet(targets), "columns are missing"),
+        (lambda _, targets: altered(targets, event=pl.col("event") + 10_000), "no event of the targets"),
+        (lambda _, targets: altered(targets, target_probability=pl.lit(1.2)), "OPE022"),
+        (lambda logs, _: altered(logs, propensity=pl.lit(None, dtype=pl.Float64)), "OPE007 propensity is empty"),
+        (lambda logs, _: altered(logs, reward=pl.col("reward") * 2), "OPE006"),
+        (lambda logs, _: pl.read_parquet(logs).clear().write_parquet(logs), "no rows"),
+    ],
+)
+def test_bad_files_are_named_and_nothing_is_written(files, tmp_path, harm, says):
+    harm(*files)
+    with pytest.raises(InputError, match=says) as caught:
+        estimate_from_parquet(*files, tmp_path / "out", reward_min=0.0, reward_max=1.0)
+    assert ".parquet" in caught.value.file
+    assert caught.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_arguments(files, tmp_path):
+    (tmp_path / "file").write_text("")
+    for bad, says in (
+        ({"out": tmp_path / "file"}, "a folder is needed"),
+        ({"level": 95.0}, "between 0 and 1"),
+        ({"reward_min": 0.0}, "half a reward range"),
+    ):
+        with pytest.raises(InputError, match=says):
+            estimate_from_parquet(*files, **({"out": tmp_path / "out"} | bad))
+
+
+def test_neither_torch_nor_prefect_nor_mlflow_is_loaded(files, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tasks.estimates import estimate_from_parquet as e\n"
+        f"e(Path({str(files[0])!r}), Path({str(files[1])!r}), Path({str(tmp_path / 'out')!r}))\n"
+        "print(sorted({'torch', 'prefect', 'mlflow', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
