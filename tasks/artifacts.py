@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 class Artifact(BaseModel):
-    """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, a tensor or a model."""
+    """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, tensor or model."""
 
     model_config = ConfigDict(frozen=True)
 

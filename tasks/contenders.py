@@ -15,7 +15,7 @@ from rlrec.closed_form.popularity import Popularity
 from rlrec.corpus import Corpus
 from rlrec.feedback.contexts import read_contexts
 from rlrec.feedback.evidence import Evidence
-from rlrec.graph.bipartite import interactions, seen
+from rlrec.graph.bipartite import interactions, seen, shape_of
 from rlrec.ops.slates import standardise
 from rlrec.recipes import FineTuning
 from rlrec.simulators.logged_slates import World
@@ -79,7 +79,7 @@ def baselines(tables: Corpus, universe: Simulated, world: World, evaluation: Eva
     """
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
     more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
-    clicks = clicked(universe, liked.shape)
+    clicks = clicked(universe, shape_of(liked))
     for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
         history = _union(more, clicks) if name == CLICKS else more
         ease, l2 = _tuned_ease(tables, rows, history, world, evaluation)
@@ -152,7 +152,7 @@ def heldout_rows(
     evaluation: Evaluation,
 ) -> Iterator[Row]:
     before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
-    clicks = clicked(universe, before.shape)
+    clicks = clicked(universe, shape_of(before))
     for fit in baselines(tables, universe, world, evaluation):
         history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
         for name, scorer in fit.named():
@@ -162,7 +162,7 @@ def heldout_rows(
         yield Row("stage_a", LABELS["stage_a"], TRAIN, seed, frozen["users"][user] @ frozen["items"].T)
         later = read_contexts(Corpus.of(known.path / HELDOUT))
         for name, scores in (("reward_model", later.q_hat), (RL, _policy_scores(recipe, policy, later))):
-            yield Row(name, LABELS[name], CLICKS, seed, _spread(later, scores, user, before.shape[1]))
+            yield Row(name, LABELS[name], CLICKS, seed, _spread(later, scores, user, shape_of(before)[1]))
 
 
 def _spread(evidence: Evidence, scores: Tensor, user: np.ndarray, items: int) -> Tensor:

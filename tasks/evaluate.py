@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -56,7 +57,7 @@ def counterfactual(
         }
         best: list[tuple[Row, np.ndarray]] = []
         deployed: list[tuple[Row, np.ndarray]] = []
-        estimates: list[dict[str, object]] = []
+        estimates: list[dict[str, Any]] = []
         curves: list[pl.DataFrame] = []
         for row in rows:
             places = greedy_top_k(row.scores, world.slate)
@@ -134,7 +135,7 @@ def heldout(
             ranked = row.scores.masked_fill(passed, -torch.inf).topk(longest, dim=1).indices
             measured.append((row, _measure(ranked, relevant, eligible, counts, tail, evaluation.cutoffs)))
         table = metric_rows(measured, len(user), evaluation)
-        paired: list[dict[str, object]] = []
+        paired: list[dict[str, Any]] = []
         for k in evaluation.cutoffs:
             for name in (f"ndcg@{k}", f"recall@{k}"):
                 vectors = [(row, values[name]) for row, values in measured]
@@ -189,7 +190,7 @@ def _candidate_recall(user: np.ndarray, candidates: np.ndarray, relevant: sparse
     return float(inside / relevant[user].sum())
 
 
-def _estimate_rows(row: Row, found: Found, evaluation: Evaluation) -> list[dict[str, object]]:
+def _estimate_rows(row: Row, found: Found, evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row an estimator, with the bootstrap interval by user."""
     weights = found.diagnostics
     return [

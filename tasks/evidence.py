@@ -24,7 +24,7 @@ from rlrec.feedback.evidence import (
     look_around,
 )
 from rlrec.feedback.reward_model import RewardModel
-from rlrec.graph.bipartite import interactions
+from rlrec.graph.bipartite import interactions, shape_of
 from rlrec.simulators.logged_slates import World
 from rlrec.tables import CONTEXTS, check
 from tasks.artifacts import Artifact, store
@@ -73,7 +73,7 @@ def gather(
             PRACTICE: contexts_frame(learned, feedback.folds),
             SERVING: contexts_frame(_informed(around, log, universe.user, model, feedback), None),
         }
-        everybody = torch.arange(1, liked.shape[0])
+        everybody = torch.arange(1, shape_of(liked)[0])
         for name, user, before in ((HELDOUT, universe.user, BEFORE_TEST), (DEPLOYED, everybody, EVERYTHING)):
             history = interactions(tables, before, positive_from=world.positive_from)[user.numpy()]
             candidates, _ = candidate_sets(tables, user, history, before, world)

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from rlrec.closed_form.ease import Ease
-from rlrec.closed_form.gfcf import GfCf
-from rlrec.graph.bipartite import interactions, seen
-from rlrec.graph.metapaths import MetaPaths, from_edges
-from rlrec.metrics import tail_items
 from scipy import sparse
 from torch import Tensor
 
 from rlrec.batches import LoggedSlates, logged_slates
 from rlrec.candidates import ORIGINS, Quotas, choose, metapath_affinity
+from rlrec.closed_form.ease import Ease
+from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
+from rlrec.graph.bipartite import interactions, seen, shape_of
+from rlrec.graph.metapaths import MetaPaths, from_edges
+from rlrec.metrics import tail_items
 from rlrec.ops.slates import discounts, standardise
 from rlrec.pretrain import bpr
 from rlrec.runtime import Runtime, Start
@@ -123,7 +123,7 @@ def candidate_sets(
     What a user did in the splits `before` is seen and never a candidate.
     """
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
-    paths = from_edges(tables.scan(EDGES).collect(), liked.shape[1])
+    paths = from_edges(tables.scan(EDGES).collect(), shape_of(liked)[1])
     popularity = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
     catalogue = tables.catalogue()
     tail = tail_items(popularity, torch.from_numpy(catalogue.eligible))
@@ -163,7 +163,7 @@ def logger_logits(tables: Corpus, user: Tensor, candidates: Tensor, world: World
 
 def true_clicks(feedback: sparse.csr_array, user: Tensor, world: World) -> Tensor:
     """y(x, i) [N, I] of the response model: EASE on `feedback`, or GF-CF where EASE would not fit; padding 0."""
-    if feedback.shape[1] <= MOST_ITEMS_FOR_EASE:
+    if shape_of(feedback)[1] <= MOST_ITEMS_FOR_EASE:
         scores = Ease.fit(feedback, l2=world.response_l2).predict(feedback[user.numpy()])
     else:
         scores = GfCf.fit(feedback).predict(feedback[user.numpy()])
@@ -182,7 +182,7 @@ def candidate_rows(user: Tensor, candidates: Tensor, origins: Tensor) -> pl.Data
             "rank": np.tile(np.arange(size, dtype=np.int16), number),
             "origin": np.array(ORIGINS)[origins.reshape(-1).numpy()],
         }
-    ).cast(CANDIDATES.schema)
+    ).cast(pl.Schema(CANDIDATES.schema))
 
 
 def log_rows(log: LoggedSlates, user: Tensor, world: World, first: int) -> pl.DataFrame:

@@ -37,7 +37,7 @@ class RewardModel:
             max_leaf_nodes=leaves,
             learning_rate=learning_rate,
             min_samples_leaf=smallest_leaf,
-            early_stopping=False,
+            early_stopping=False,  # pyright: ignore[reportArgumentType] - scikit-learn documents a bool; inferred from "auto"
             random_state=seed,
         )
         columns = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "target", "weight")}
