@@ -21,6 +21,7 @@ from tasks.linkage import LEAST_SCORE, Agreement, agreement
 from tasks.queries import Query
 from tasks.sources import Source
 from tasks.staging import Staged, stage_items, stage_knowledge, stage_ratings
+from tasks.tracking import child
 
 log = logging.getLogger(__name__)
 
@@ -213,3 +214,14 @@ def read_description(corpus: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError) as fault:
         raise InputError("the folder is no corpus", file=corpus / "corpus.json", remedy="run rlrec ingest") from fault
+
+
+def ingest_source(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
+    """`ingest` as a tracked stage."""
+    with child(tracking, "ingest") as run:
+        corpus = ingest(source, target, positive_from=positive_from)
+        description = read_description(corpus.path)
+        run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
+        run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])
+        run.files(corpus.path / "corpus.json")
+        return corpus
