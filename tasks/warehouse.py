@@ -21,7 +21,6 @@ from tasks.linkage import LEAST_SCORE, Agreement, agreement
 from tasks.queries import Query
 from tasks.sources import Source
 from tasks.staging import Staged, stage_items, stage_knowledge, stage_ratings
-from tasks.tracking import child
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +217,8 @@ def read_description(corpus: Path) -> dict[str, Any]:
 
 def ingest_source(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
     """`ingest` as a tracked stage."""
+    from tasks.tracking import child  # here, so that `rlrec ingest` does not wait seconds for mlflow
+
     with child(tracking, "ingest") as run:
         corpus = ingest(source, target, positive_from=positive_from)
         description = read_description(corpus.path)
