@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-CHUNK_ELEMENTS = 4_000_000
+CHUNK_ELEMENTS = 1_000_000
+WIDEST_GAP = 300.0  # nats below the largest logit that count as so many: e^600 is still a float64
+CONSTANT = 1e-6  # a spread this small beside the values themselves is rounding
 
 
 def discounts(k: int) -> Float[Tensor, "K"]:
@@ -19,10 +21,11 @@ def discounts(k: int) -> Float[Tensor, "K"]:
 
 
 def standardise(scores: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
-    """Zero mean, unit standard deviation within each context; constant rows become 0."""
+    """Zero mean, unit standard deviation within each context; rows that are constant up to rounding become 0."""
     centred = scores - scores.mean(1, keepdim=True)
     spread = centred.pow(2).mean(1, keepdim=True).sqrt()
-    return torch.where(spread > 0, centred / torch.where(spread > 0, spread, 1.0), 0.0)
+    differs = spread > CONSTANT * scores.abs().amax(1, keepdim=True)
+    return torch.where(differs, centred / torch.where(differs, spread, 1.0), 0.0)
 
 
 def plackett_luce_log_prob(logits: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]) -> Float[Tensor, "B G K"]:
@@ -80,40 +83,30 @@ def plackett_luce_marginals(
 ) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
     """π(i at k) and its Monte Carlo standard error, by averaging exact conditionals over sampled prefixes.
 
-    π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / (Z - Σ_{j ∈ prefix} e^{s_j}), so that the average over prefixes is
-    e^{s_i}(Σ_n D_nk - Σ_n D_nk 1[i ∈ prefix_nk]) / n with D = 1/(Z - ΣS): two sums instead of an [N, K, C] array.
-    Position 1 is exact. Rows sum to 1.
+    π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / Σ_{j ∉ prefix} e^{s_j}; only terms of one sign are added, so that
+    nothing cancels where a few candidates hold nearly all of the mass. Position 1 is exact. Rows sum to 1.
     """
     batch, size = logits.shape
-    probability = torch.softmax(logits.double(), dim=1)
-    marginals = torch.zeros(batch, k, size, dtype=torch.float64)
-    variance = torch.zeros_like(marginals)
+    wide = logits.double()
+    probability = torch.softmax(torch.maximum(wide, wide.amax(1, keepdim=True) - WIDEST_GAP), dim=1)
+    marginals = torch.empty(batch, k, size, dtype=torch.float64)
+    variance = torch.empty_like(marginals)
     chunk = max(1, CHUNK_ELEMENTS // (prefixes * size))
     for start in range(0, batch, chunk):
         part = slice(start, start + chunk)
         p = probability[part]
         places = gumbel_top_k(logits[part], k, prefixes, generator)
         shown = p.unsqueeze(1).expand(-1, prefixes, -1).gather(2, places)
-        taken = torch.cumsum(shown, dim=2) - shown
-        density = 1.0 / (1.0 - taken).clamp_min(1e-12)
-        mean, square = (_outside(places, density**power, size) * p.unsqueeze(1) ** power / prefixes for power in (1, 2))
-        marginals[part] = mean
-        variance[part] = (square - mean**2).clamp_min(0.0) / max(1, prefixes - 1)
-    marginals = marginals.clamp_min(0.0)
+        unseen = torch.ones(len(p), prefixes, size, dtype=torch.float64).scatter_(2, places, 0.0)
+        left = unseen @ p.unsqueeze(2) + shown.flip(2).cumsum(2).flip(2)
+        for j in reversed(range(k)):  # from the whole slate back to the empty prefix
+            unseen.scatter_(2, places[..., j : j + 1], 1.0)
+            density = 1.0 / left[..., j]
+            mean, square = (torch.stack([density, density**2], 1) @ unseen / prefixes).unbind(1)
+            marginals[part, j] = mean * p
+            variance[part, j] = (square * p**2 - (mean * p) ** 2).clamp_min(0.0) / max(1, prefixes - 1)
     marginals = marginals / marginals.sum(2, keepdim=True)
     return marginals.float(), variance.sqrt().float()
-
-
-def _outside(places: Int[Tensor, "B N K"], weight: Float[Tensor, "B N K"], size: int) -> Float[Tensor, "B K C"]:
-    """Σ_n weight_nk 1[i ∉ first k-1 places of sample n]: everything, less what stands in the prefix."""
-    batch, samples, k = places.shape
-    owner = torch.arange(batch).view(-1, 1).expand(batch, samples) * size
-    inside = torch.zeros(batch * size, k, dtype=weight.dtype)
-    for j in range(k - 1):
-        later = weight.clone()
-        later[..., : j + 1] = 0.0
-        inside.index_add_(0, (owner + places[..., j]).reshape(-1), later.reshape(-1, k))
-    return (weight.sum(1).unsqueeze(1) - inside.view(batch, size, k)).transpose(1, 2)
 
 
 def slate_reward(gain: Float[Tensor, "B G K"], examination: Float[Tensor, "K"]) -> Float[Tensor, "B G"]:
