@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm, rankdata
@@ -59,6 +59,16 @@ class World(BaseModel):
     """Sampled prefixes behind each position marginal."""
     seed: int = 20_261_122
     """Of the logger's training, the slates and the clicks."""
+
+    @model_validator(mode="after")
+    def candidates_suffice(self) -> "World":
+        """A candidate set holds a slate, and its quotas fit into it."""
+        quotas = self.metapath_candidates + self.tail_candidates
+        if self.slate > self.candidates:
+            raise ValueError(f"slate is {self.slate}, but there are only {self.candidates} candidates")
+        if quotas > self.candidates:
+            raise ValueError(f"the quotas of meta-paths and tail add up to {quotas} of {self.candidates} candidates")
+        return self
 
 
 def normal_scores(values: np.ndarray, seed: int) -> np.ndarray:
