@@ -121,6 +121,6 @@ def reward_to_go(reward: Float[Tensor, "*S K"]) -> Float[Tensor, "*S K"]:
 
 def places_of(items: Int[Tensor, "B G K"], candidates: Int[Tensor, "B C"]) -> Int[Tensor, "B G K"]:
     """Where each item stands among its context's candidates; -1 when it is not there."""
-    match = items.unsqueeze(-1) == candidates.view(candidates.shape[0], 1, 1, -1)
+    match = items.unsqueeze(-1) == candidates[:, None, None, :]
     found: Bool[Tensor, "B G K"] = match.any(-1)
     return torch.where(found, match.int().argmax(-1), -1)
