@@ -78,7 +78,7 @@ def logged_slates(rows: pl.DataFrame, user: Int[Tensor, "N"]) -> LoggedSlates:
     place[user.long()] = torch.arange(len(user))
 
     def column(name: str) -> Tensor:
-        return torch.from_numpy(rows[name].to_numpy().copy()).view(-1, k)
+        return rows[name].to_torch().view(-1, k)
 
     return LoggedSlates(
         context=place[column("user")[:, 0].long()],

@@ -12,6 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from rlrec.errors import InputError
+from rlrec.graph.bipartite import shape_of
 from rlrec.graph.metapaths import MetaPaths
 
 FIRST = 2.0  # lifts what a quota is meant for above what only fills it up, and leaves float32 its decimals
@@ -69,13 +70,13 @@ def choose(
 
 def metapath_affinity(history: sparse.csr_array, paths: MetaPaths) -> Float[Tensor, "B I"]:
     """Σ_m Σ_{j ∈ history} W^(m)_ji, each path scaled to a largest weight of 1."""
-    size = history.shape[1]
-    total = np.zeros(history.shape, dtype=np.float32)
+    users, items = shape_of(history)
+    total = np.zeros((users, items), dtype=np.float32)
     for neighbours, weights in zip(paths.neighbours, paths.weights, strict=True):
         source, place = np.nonzero(neighbours)
         values = weights[source, place] / max(float(weights.max()), np.finfo(np.float32).tiny)
-        graph = sparse.csr_array((values, (source, neighbours[source, place])), shape=(size, size))
-        total += np.asarray((history @ graph).todense(), dtype=np.float32)
+        graph = sparse.csr_array((values, (source, neighbours[source, place])), shape=(items, items))
+        total += np.asarray(sparse.csr_array(history @ graph).toarray(), dtype=np.float32)
     return torch.from_numpy(total)
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Step:
 
     number: int
     metrics: dict[str, Tensor]
-    state_dicts: dict[str, dict[str, object]] = field(default_factory=dict)
+    state_dicts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class DivergedError(RuntimeError):

@@ -25,7 +25,7 @@ class Table:
     columns: Mapping[str, pl.DataType]
     key: tuple[str, ...]
     nullable: frozenset[str] = frozenset()
-    optional: Mapping[str, pl.DataType] = field(default_factory=dict)
+    optional: Mapping[str, pl.DataType] = field(default_factory=dict[str, pl.DataType])
 
     @property
     def schema(self) -> dict[str, pl.DataType]:

@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 class Artifact(BaseModel):
-    """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, a tensor or a model."""
+    """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, tensor or model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -92,16 +92,16 @@ def store(kind: str, target: Path, write: Callable[[Path], int | None]) -> Artif
 
 
 def described(target: Path) -> Artifact | None:
-    """The Artifact stored at `target` earlier, if both it and its description are there."""
+    """The Artifact stored under `target` earlier, if both it and its description are there."""
     note = target.with_name(f"{target.name}.json")
-    if not (target.exists() and note.exists()):
+    if not note.exists():
         return None
-    return Artifact.model_validate_json(note.read_text(encoding="utf-8"))
+    artifact = Artifact.model_validate_json(note.read_text(encoding="utf-8"))
+    return artifact if artifact.path.exists() else None
 
 
-def describe(artifact: Artifact) -> Artifact:
-    """Write the description beside the stored result, which makes it findable; returns the artifact."""
-    note = artifact.path.with_name(f"{artifact.path.name}.json")
-    with aside(note) as draft:
+def describe(artifact: Artifact, target: Path) -> Artifact:
+    """Write the description beside `target`, which makes the stored result findable; returns the artifact."""
+    with aside(target.with_name(f"{target.name}.json")) as draft:
         draft.write_text(artifact.model_dump_json(), encoding="utf-8")
     return artifact

@@ -1,7 +1,6 @@
 """BY_CONTENT, the one cache policy: task inputs, our own sources, and the versions of what computes."""
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +12,8 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel
 
-from tasks.artifacts import Artifact, home
+from tasks.artifacts import Artifact, described, home
+from tasks.sources import Source
 
 COMPUTING = ("torch", "polars", "duckdb", "numpy", "scipy", "scikit-learn")
 SOURCES = ("rlrec", "sql", "tasks")
@@ -34,7 +34,7 @@ class ByContent(CachePolicy):
         **_: Any,
     ) -> str | None:
         key = content_key(task_ctx.task.name, inputs)
-        if not place(task_ctx.task.name, key).exists():
+        if described(place(task_ctx.task.name, key)) is None:
             (results_folder() / key).unlink(missing_ok=True)
         return key
 
@@ -77,6 +77,8 @@ def _plain(value: object) -> object:
     match value:
         case Artifact():
             return [value.kind, value.digest]
+        case Source():
+            return [value.name, value.layout.name, _plain(value.digests)]
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():
@@ -85,10 +87,3 @@ def _plain(value: object) -> object:
             return [_plain(v) for v in value]
         case _:
             return value
-
-
-def bound(function: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Arguments by name, defaults included."""
-    call = inspect.signature(function).bind(*args, **kwargs)
-    call.apply_defaults()
-    return dict(call.arguments)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,17 +47,16 @@ def counterfactual(
 ) -> Artifact:
     """truth, estimates, curve and paired differences on `log_eval`. Values are expected clicks a slate."""
     universe = Simulated.of(simulated)
-    tables = Corpus.of(corpus.path)
     log = universe.log("log_eval")
     with child(tracking, "counterfactual") as run:
         run.inputs({"world": simulated})
-        rows = list(simulated_rows(tables, universe, evidence, policies, world, recipe, evaluation))
+        rows = list(simulated_rows(corpus, simulated, evidence, policies, world, recipe, evaluation))
         served = {
             seed: read_contexts(Corpus.of(e.path / SERVING)) for seed, e in zip(evaluation.seeds, evidence, strict=True)
         }
         best: list[tuple[Row, np.ndarray]] = []
         deployed: list[tuple[Row, np.ndarray]] = []
-        estimates: list[dict[str, object]] = []
+        estimates: list[dict[str, Any]] = []
         curves: list[pl.DataFrame] = []
         for row in rows:
             places = greedy_top_k(row.scores, world.slate)
@@ -114,7 +114,6 @@ def heldout(
 
     Everything a user did before the test slice is seen and is history. Users count with at least one test positive.
     """
-    universe = Simulated.of(simulated)
     tables = Corpus.of(corpus.path)
     with child(tracking, "heldout") as run:
         run.inputs({"corpus": corpus, "world": simulated})
@@ -127,14 +126,14 @@ def heldout(
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
         counts = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
         tail = metrics.tail_items(counts, eligible)
-        rows = list(heldout_rows(tables, universe, user, pretrained, evidence, policies, world, recipe, evaluation))
+        rows = list(heldout_rows(corpus, simulated, user, pretrained, evidence, policies, world, recipe, evaluation))
         longest = max(evaluation.cutoffs)
         measured: list[tuple[Row, dict[str, np.ndarray]]] = []
         for row in rows:
             ranked = row.scores.masked_fill(passed, -torch.inf).topk(longest, dim=1).indices
             measured.append((row, _measure(ranked, relevant, eligible, counts, tail, evaluation.cutoffs)))
         table = metric_rows(measured, len(user), evaluation)
-        paired: list[dict[str, object]] = []
+        paired: list[dict[str, Any]] = []
         for k in evaluation.cutoffs:
             for name in (f"ndcg@{k}", f"recall@{k}"):
                 vectors = [(row, values[name]) for row, values in measured]
@@ -160,7 +159,7 @@ def _marginals(row: Row, universe: Simulated, world: World, evaluation: Evaluati
     if row.policy == "logging":
         return universe.marginals
     generator = seeded(world.seed, "targets")
-    return plackett_luce_marginals(row.scores, world.slate, evaluation.target_prefixes, generator)[0]
+    return plackett_luce_marginals(row.scores, world.slate, evaluation.target_prefixes, generator)
 
 
 def _measure(
@@ -189,7 +188,7 @@ def _candidate_recall(user: np.ndarray, candidates: np.ndarray, relevant: sparse
     return float(inside / relevant[user].sum())
 
 
-def _estimate_rows(row: Row, found: Found, evaluation: Evaluation) -> list[dict[str, object]]:
+def _estimate_rows(row: Row, found: Found, evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row an estimator, with the bootstrap interval by user."""
     weights = found.diagnostics
     return [

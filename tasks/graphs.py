@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 
 import polars as pl
-from rlrec.graph.metapaths import metapaths
 
 from rlrec.corpus import Corpus
 from rlrec.graph import bipartite
+from rlrec.graph.metapaths import metapaths
 from rlrec.tables import EDGES, check
 from tasks.artifacts import Artifact, store
 from tasks.tracking import child

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -83,9 +84,7 @@ def finetune(
     def judge(step: Step) -> dict[str, float]:
         actor = recipes.actor(recipe, serving.contexts.features.shape[-1], step.state_dicts["model"])
         logits = actor_scores(actor, serving.contexts) / recipe.temperature
-        marginals, _ = plackett_luce_marginals(
-            logits, recipe.slate, evaluation.select_prefixes, seeded(seed, "selection")
-        )
+        marginals = plackett_luce_marginals(logits, recipe.slate, evaluation.select_prefixes, seeded(seed, "selection"))
         rounds = rounds_of(selection, serving, marginals)
         found = dr(rounds)
         interval = clustered(found, rounds, evaluation.level)
@@ -148,3 +147,10 @@ def _announce(stage: str, seed: int):
         logger.info("%s seed %d, epoch %d: %s", stage, seed, step.number, text)
 
     return say
+
+
+def best_score(policy: Artifact, metric: str) -> float:
+    """The metric of the chosen Step of a stored training."""
+    chosen = int((policy.path / "chosen.txt").read_text(encoding="utf-8"))
+    history = pl.read_parquet(policy.path / "history.parquet")
+    return float(history.filter(pl.col("step") == chosen, pl.col("metric") == metric)["value"].item())

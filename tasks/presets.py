@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from rlrec.pretrain.graph_cl import GraphCL
 
 from rlrec.errors import InputError
 from rlrec.feedback.evidence import Feedback
+from rlrec.pretrain.graph_cl import GraphCL
 from rlrec.recipes import FineTuning, Pretraining
 from rlrec.simulators.logged_slates import World
 
@@ -55,6 +55,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    name: str = "unnamed"
+    """The preset that this plan came from."""
     data: Data
     """The dataset."""
     world: World = World()
@@ -67,6 +69,11 @@ class Plan(BaseModel):
     """Stage B."""
     evaluation: Evaluation = Evaluation()
     """How policies are compared."""
+
+    @property
+    def model_name(self) -> str:
+        """The name of this plan's policy in the model registry."""
+        return self.name.removesuffix(SUFFIX).strip("./").replace("/", "-")
 
     @model_validator(mode="after")
     def same_slate(self) -> "Plan":
@@ -109,6 +116,7 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
         if not equals:
             raise InputError(f"--set {change!r} has no '='", remedy="write --set section.key=value")
         _put(values, key.strip(), _value(text.strip()))
+    values["name"] = preset
     if path is not None:
         values.setdefault("data", {})["path"] = path
     try:
@@ -117,7 +125,7 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
         raise _explained(fault, file) from fault
 
 
-def keys(plan: type[BaseModel] = Plan) -> list[str]:
+def known_keys(plan: type[BaseModel] = Plan) -> list[str]:
     """Every key that `--set` accepts."""
     return sorted(set(_keys(plan.model_json_schema(), "")))
 
@@ -134,7 +142,7 @@ def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any] | None = Non
 
 
 def _put(values: dict[str, Any], key: str, value: object) -> None:
-    known = keys()
+    known = known_keys()
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         tail = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
@@ -161,7 +169,7 @@ def _explained(fault: ValidationError, file: Path) -> InputError:
     place = [str(part) for part in first["loc"] if part not in tags]
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, keys(), n=1, cutoff=0.0)
+        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
         return InputError(f"there is no key {key!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
     given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
     return InputError(f"{key}: {first['msg']}{given}", file=file, remedy="correct the value")

@@ -1,6 +1,8 @@
 """Means over users with bootstrap intervals, by seed and over seeds, and paired differences; resamples are shared."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -8,8 +10,9 @@ from tasks.contenders import RL, Row
 from tasks.presets import Evaluation
 
 
+@lru_cache(maxsize=4)
 def _resamples(users: int, evaluation: Evaluation) -> np.ndarray:
-    """How often each user is drawn in each bootstrap resample, over the number of users: [R, N]."""
+    """How often each user is drawn in each bootstrap resample, over the number of users: [R, N]; shared by all rows."""
     generator = np.random.default_rng(evaluation.seeds[0])
     return generator.multinomial(users, np.full(users, 1.0 / users), size=evaluation.resamples) / users
 
@@ -30,9 +33,9 @@ def _grouped(vectors: Sequence[tuple[Row, np.ndarray]]) -> dict[str, list[tuple[
     return groups
 
 
-def averaged(vectors: Sequence[tuple[Row, np.ndarray]], kind: str, evaluation: Evaluation) -> list[dict[str, object]]:
+def averaged(vectors: Sequence[tuple[Row, np.ndarray]], kind: str, evaluation: Evaluation) -> list[dict[str, Any]]:
     """One row a seed, and the mean over seeds (seed null), each with its bootstrap interval over users."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for members in _grouped(vectors).values():
         row = members[0][0]
         mean = np.mean([values for _, values in members], axis=0)
@@ -50,8 +53,8 @@ def averaged(vectors: Sequence[tuple[Row, np.ndarray]], kind: str, evaluation: E
 
 def metric_rows(
     measured: Sequence[tuple[Row, Mapping[str, np.ndarray]]], users: int, evaluation: Evaluation
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     for name in measured[0][1]:
         for cell in averaged([(row, values[name]) for row, values in measured], "", evaluation):
             cell.pop("kind")
@@ -61,10 +64,10 @@ def metric_rows(
 
 def differences(
     vectors: Sequence[tuple[Row, np.ndarray]], metric: str, half: str, evaluation: Evaluation
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """RL, its mean over seeds, minus every other policy, paired by user."""
     groups = {policy: np.mean([v for _, v in members], axis=0) for policy, members in _grouped(vectors).items()}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for policy, values in groups.items():
         if policy == RL:
             continue

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from rlrec.closed_form.ease import Ease
-from rlrec.closed_form.gfcf import GfCf
-from rlrec.graph.bipartite import interactions, seen
-from rlrec.graph.metapaths import MetaPaths, from_edges
-from rlrec.metrics import tail_items
 from scipy import sparse
 from torch import Tensor
 
 from rlrec.batches import LoggedSlates, logged_slates
 from rlrec.candidates import ORIGINS, Quotas, choose, metapath_affinity
+from rlrec.closed_form.ease import Ease
+from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
+from rlrec.graph.bipartite import interactions, seen, shape_of
+from rlrec.graph.metapaths import MetaPaths, from_edges
+from rlrec.metrics import tail_items
 from rlrec.ops.slates import discounts, standardise
 from rlrec.pretrain import bpr
 from rlrec.runtime import Runtime, Start
@@ -27,6 +27,7 @@ from rlrec.simulators.logged_slates import World, click_probability, log_request
 from rlrec.tables import CANDIDATES, EDGES, LOGGED_SLATES, check
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import read_tensors, seeded, write_tensors
+from tasks.scorers import train_scorers
 from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def simulate(
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
         feedback = interactions(tables, ["feedback"], positive_from=world.positive_from)
         user = torch.from_numpy(np.flatnonzero(np.diff(feedback.indptr))).long()
-        candidates, origins = candidate_sets(tables, user, liked[user.numpy()], ["train"], world)
+        candidates, origins = candidate_sets(
+            tables, train_scorers(corpus, world.positive_from).gfcf, user, liked[user.numpy()], ["train"], world
+        )
         logits = logger_logits(tables, user, candidates, world)
         marginals, error = logging_marginals(logits, world, seeded(world.seed, "marginals"))
         click = true_clicks(feedback, user, world).gather(1, candidates)
@@ -116,19 +119,18 @@ def simulate(
 
 
 def candidate_sets(
-    tables: Corpus, user: Tensor, history: sparse.csr_array, before: list[str], world: World
+    tables: Corpus, scorer: GfCf, user: Tensor, history: sparse.csr_array, before: list[str], world: World
 ) -> tuple[Tensor, Tensor]:
-    """Candidates of these users, given the rows of their history: GF-CF score (fitted on `train`), meta-path, tail.
+    """Candidates of these users, given the rows of their history: by score, meta-path and tail.
 
     What a user did in the splits `before` is seen and never a candidate.
     """
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
-    paths = from_edges(tables.scan(EDGES).collect(), liked.shape[1])
+    paths = from_edges(tables.scan(EDGES).collect(), shape_of(liked)[1])
     popularity = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
     catalogue = tables.catalogue()
     tail = tail_items(popularity, torch.from_numpy(catalogue.eligible))
     passed = seen(tables, before)[user.numpy()]
-    scorer = GfCf.fit(liked)
     quotas = Quotas(world.candidates, world.metapath_candidates, world.tail_candidates)
     parts = [
         _candidates_of(scorer, paths, tail, user[rows], history[rows], passed[rows], quotas, world.seed)
@@ -163,7 +165,7 @@ def logger_logits(tables: Corpus, user: Tensor, candidates: Tensor, world: World
 
 def true_clicks(feedback: sparse.csr_array, user: Tensor, world: World) -> Tensor:
     """y(x, i) [N, I] of the response model: EASE on `feedback`, or GF-CF where EASE would not fit; padding 0."""
-    if feedback.shape[1] <= MOST_ITEMS_FOR_EASE:
+    if shape_of(feedback)[1] <= MOST_ITEMS_FOR_EASE:
         scores = Ease.fit(feedback, l2=world.response_l2).predict(feedback[user.numpy()])
     else:
         scores = GfCf.fit(feedback).predict(feedback[user.numpy()])
@@ -182,7 +184,7 @@ def candidate_rows(user: Tensor, candidates: Tensor, origins: Tensor) -> pl.Data
             "rank": np.tile(np.arange(size, dtype=np.int16), number),
             "origin": np.array(ORIGINS)[origins.reshape(-1).numpy()],
         }
-    ).cast(CANDIDATES.schema)
+    ).cast(pl.Schema(CANDIDATES.schema))
 
 
 def log_rows(log: LoggedSlates, user: Tensor, world: World, first: int) -> pl.DataFrame:

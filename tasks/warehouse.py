@@ -19,6 +19,7 @@ from tasks.database import assure, connect, rows_of, run
 from tasks.queries import Query
 from tasks.sources import Source
 from tasks.staging import stage_items, stage_knowledge, stage_ratings
+from tasks.tracking import child
 
 NO_GENRE = "unknown"  # u.genre's first entry: says nothing about a film, so it is no category and no fact
 YEAR_PATTERN = r"\s*\(([0-9]{4})\)\s*(?:\([A-Za-z]+\))?\s*$"  # "Toy Story (1995)", "... (1995) (V)"
@@ -145,3 +146,14 @@ def read_description(corpus: Path) -> dict[str, Any]:
         return json.loads((corpus / "corpus.json").read_text())
     except (OSError, ValueError) as fault:
         raise InputError("the folder is no corpus", file=corpus / "corpus.json", remedy="run rlrec ingest") from fault
+
+
+def ingest_source(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
+    """`ingest` as a tracked stage."""
+    with child(tracking, "ingest") as run:
+        corpus = ingest(source, target, positive_from=positive_from)
+        description = read_description(corpus.path)
+        run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
+        run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])
+        run.files(corpus.path / "corpus.json")
+        return corpus

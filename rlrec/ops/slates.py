@@ -3,6 +3,8 @@
 Slates are given here as *places* in the candidate axis (0..C-1); policies translate to item ids.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -49,7 +51,8 @@ def gumbel_top_k(logits: Float[Tensor, "B C"], k: int, group: int, generator: to
     Source: Yellott (1977); Kool et al. (2019), eq. 5.
     """
     shape = (logits.shape[0], group, logits.shape[1])
-    waiting = torch.empty(shape, dtype=logits.dtype, device=logits.device).exponential_(generator=generator)
+    uniform = torch.rand(shape, dtype=logits.dtype, device=logits.device, generator=generator)
+    waiting = -torch.log(uniform.clamp_(min=torch.finfo(logits.dtype).tiny))
     return (logits.unsqueeze(1) - torch.log(waiting)).topk(k, dim=2).indices
 
 
@@ -80,33 +83,48 @@ def mixture_log_prob(
 
 def plackett_luce_marginals(
     logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
-    """π(i at k) and its Monte Carlo standard error, by averaging exact conditionals over sampled prefixes.
+) -> Float[Tensor, "B K C"]:
+    """π(i at k), by averaging exact conditionals over sampled prefixes; position 1 is exact, rows sum to 1.
 
     π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / Σ_{j ∉ prefix} e^{s_j}; only terms of one sign are added, so that
-    nothing cancels where a few candidates hold nearly all of the mass. Position 1 is exact. Rows sum to 1.
+    nothing cancels where a few candidates hold nearly all of the mass.
     """
+    marginals = torch.cat([mean for (mean,) in _moments(logits, k, prefixes, generator, powers=(1,))])
+    return (marginals / marginals.sum(2, keepdim=True)).float()
+
+
+def marginal_errors(
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator
+) -> Float[Tensor, "B K C"]:
+    """Monte Carlo standard errors of `plackett_luce_marginals` with as many prefixes: √((E[p²] - E[p]²) / (n - 1)).
+
+    Both moments are of the same prefixes: of two samples, their difference would be noise.
+    """
+    parts = [square - mean**2 for mean, square in _moments(logits, k, prefixes, generator, powers=(1, 2))]
+    return (torch.cat(parts).clamp_min(0.0) / max(1, prefixes - 1)).sqrt().float()
+
+
+def _moments(
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator, powers: tuple[int, ...]
+) -> Iterator[tuple[Float[Tensor, "b K C"], ...]]:
+    """Means over prefixes of π(i at k | prefix)^power, for a few contexts at a time."""
     batch, size = logits.shape
     wide = logits.double()
     probability = torch.softmax(torch.maximum(wide, wide.amax(1, keepdim=True) - WIDEST_GAP), dim=1)
-    marginals = torch.empty(batch, k, size, dtype=torch.float64)
-    variance = torch.empty_like(marginals)
     chunk = max(1, CHUNK_ELEMENTS // (prefixes * size))
     for start in range(0, batch, chunk):
-        part = slice(start, start + chunk)
-        p = probability[part]
-        places = gumbel_top_k(logits[part], k, prefixes, generator)
+        p = probability[start : start + chunk]
+        places = gumbel_top_k(logits[start : start + chunk], k, prefixes, generator)
         shown = p.unsqueeze(1).expand(-1, prefixes, -1).gather(2, places)
-        unseen = torch.ones(len(p), prefixes, size, dtype=torch.float64).scatter_(2, places, 0.0)
+        unseen = torch.ones(len(p), prefixes, size, dtype=p.dtype, device=p.device).scatter_(2, places, 0.0)
         left = unseen @ p.unsqueeze(2) + shown.flip(2).cumsum(2).flip(2)
+        sums: list[Tensor] = []
         for j in reversed(range(k)):  # from the whole slate back to the empty prefix
             unseen.scatter_(2, places[..., j : j + 1], 1.0)
-            density = 1.0 / left[..., j]
-            mean, square = (torch.stack([density, density**2], 1) @ unseen / prefixes).unbind(1)
-            marginals[part, j] = mean * p
-            variance[part, j] = (square * p**2 - (mean * p) ** 2).clamp_min(0.0) / max(1, prefixes - 1)
-    marginals = marginals / marginals.sum(2, keepdim=True)
-    return marginals.float(), variance.sqrt().float()
+            density = torch.stack([left[..., j] ** -power for power in powers], dim=1)
+            sums.append(density @ unseen / prefixes)
+        whole = torch.stack(sums[::-1], dim=2)
+        yield tuple(whole[:, at] * p.unsqueeze(1) ** power for at, power in enumerate(powers))
 
 
 def slate_reward(gain: Float[Tensor, "B G K"], examination: Float[Tensor, "K"]) -> Float[Tensor, "B G"]:

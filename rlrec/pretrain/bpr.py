@@ -37,19 +37,19 @@ class BPR(BaseModel):
 
     algorithm: Literal["bpr"] = "bpr"
     """Tag of this recipe."""
-    width: int = Field(64, ge=1)
+    width: int = Field(default=64, ge=1)
     """Width of the vectors."""
-    layers: int = Field(0, ge=0)
+    layers: int = Field(default=0, ge=0)
     """Propagations over the interaction graph; 0 is plain matrix factorisation."""
-    epochs: int = Field(50, ge=1)
+    epochs: int = Field(default=50, ge=1)
     """Passes over the positives."""
-    batch_size: int = Field(2048, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
     """Triples in a step."""
-    learning_rate: float = Field(5e-3, gt=0)
+    learning_rate: float = Field(default=5e-3, gt=0)
     """Adam's step size."""
-    l2: float = Field(1e-2, ge=0)
+    l2: float = Field(default=1e-2, ge=0)
     """λ, the weight of the penalty on the rows of a batch."""
-    max_norm: float = Field(100.0, gt=0)
+    max_norm: float = Field(default=100.0, gt=0)
     """Largest gradient norm; far above what is seen, a guard and not a part of the method."""
     positive_from: float = POSITIVE_FROM
     """Lowest value that counts as liked."""

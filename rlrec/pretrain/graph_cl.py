@@ -42,27 +42,27 @@ class GraphCL(BaseModel):
     """Tag of this recipe."""
     contrast: Literal["xsimgcl", "simgcl"] = "xsimgcl"
     """Final against an inner layer in one noisy pass, or two noisy passes against each other."""
-    width: int = Field(64, ge=1)
+    width: int = Field(default=64, ge=1)
     """Width of the vectors."""
-    layers: int = Field(2, ge=1)
+    layers: int = Field(default=2, ge=1)
     """Propagations over the interaction graph; the vectors are the mean of their results, without the tables."""
-    contrast_layer: int = Field(1, ge=0)
+    contrast_layer: int = Field(default=1, ge=0)
     """l*, the layer that XSimGCL sets against the final vectors."""
-    noise: float = Field(0.2, ge=0)
+    noise: float = Field(default=0.2, ge=0)
     """ε, the length of the noise added to each vector after each propagation."""
-    temperature: float = Field(0.15, gt=0)
+    temperature: float = Field(default=0.15, gt=0)
     """τ of InfoNCE."""
-    contrast_weight: float = Field(0.05, ge=0)
+    contrast_weight: float = Field(default=0.05, ge=0)
     """λ, the weight of the contrast; the paper takes 0.2 on sparser graphs."""
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(default=30, ge=1)
     """Passes over the positives."""
-    batch_size: int = Field(2048, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
     """Triples in a step."""
-    learning_rate: float = Field(1e-2, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0)
     """Adam's step size."""
-    l2: float = Field(1e-3, ge=0)
+    l2: float = Field(default=1e-3, ge=0)
     """λ_2, the weight of the penalty on the table rows of a batch."""
-    max_norm: float = Field(100.0, gt=0)
+    max_norm: float = Field(default=100.0, gt=0)
     """Largest gradient norm; far above what is seen, a guard and not a part of the method."""
     positive_from: float = POSITIVE_FROM
     """Lowest value that counts as liked."""

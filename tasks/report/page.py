@@ -130,3 +130,8 @@ def glossary() -> list[tuple[str, str]]:
     ways = {1: " Higher is better.", -1: " Lower is better.", 0: ""}
     metrics = [(title, text + ways[way]) for title, way, text in METRICS.values()]
     return [*COLUMNS.items(), *ESTIMATORS.values(), *metrics]
+
+
+def report(results: Artifact, *, target: Path) -> Artifact:
+    """The page of a results artifact, as a stored task makes it."""
+    return render(results.path, target)

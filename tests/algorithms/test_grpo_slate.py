@@ -198,7 +198,7 @@ def test_roughness_follows_its_option(corpus):
 
 
 def test_runs_without_item_graphs(tmp_path):
-    recipe, steps = trained(drawn_practice(tmp_path, paths=0))
+    _recipe, steps = trained(drawn_practice(tmp_path, paths=0))
     assert steps[-1].metrics["graph/roughness"] == 0
     assert torch.isfinite(steps[-1].metrics["train/loss"])
 

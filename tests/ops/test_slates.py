@@ -12,6 +12,7 @@ from rlrec.ops.slates import (
     discounts,
     greedy_top_k,
     gumbel_top_k,
+    marginal_errors,
     mixture_log_prob,
     places_of,
     plackett_luce_log_prob,
@@ -25,6 +26,14 @@ from tests.enumeration import draw, every_slate, exact_marginals, marginals_of, 
 
 SIZE, K = 5, 3
 SIGMAS = 4.0
+
+
+def measured(logits: torch.Tensor, k: int, prefixes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Marginals, and the standard errors that other prefixes give."""
+    return (
+        plackett_luce_marginals(logits, k, prefixes, seeded(seed)),
+        marginal_errors(logits, k, prefixes, seeded(seed + 1_000)),
+    )
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -100,7 +109,7 @@ def test_mixture_adds_up_to_the_mixture_of_slates(epsilon):
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_marginals_equal_enumeration(scale):
     logits, prefixes = scale * draw(3, 6), 4_000
-    found, error = plackett_luce_marginals(logits.float(), 4, prefixes, seeded())
+    found, error = measured(logits.float(), 4, prefixes)
     exact = torch.stack([exact_marginals(row, 4) for row in logits])
     assert torch.allclose(found.sum(2), torch.ones(3, 4), atol=1e-6)
     assert torch.allclose(found[:, 0], torch.softmax(logits, 1).float(), atol=1e-6)
@@ -111,7 +120,7 @@ def test_marginals_equal_enumeration(scale):
 
 def test_reported_standard_error_is_honest():
     repeats, logits = 400, draw(1, 6, seed=3)
-    found, error = plackett_luce_marginals(logits.float().expand(repeats, -1), 3, 200, seeded())
+    found, error = measured(logits.float().expand(repeats, -1), 3, 200)
     exact = exact_marginals(logits[0], 3)
     z = ((found - exact) / error)[:, 1:]  # position 1 is exact
     assert z.mean(0).abs().max() < SIGMAS / math.sqrt(repeats) * 1.1
@@ -122,7 +131,7 @@ def test_reported_standard_error_is_honest():
 @pytest.mark.parametrize("gap", [15.0, 25.0, 60.0, 5_000.0])
 def test_marginals_of_a_peaked_policy_do_not_cancel(gap):
     logits = torch.tensor([[gap, 0.0, 0.5, -1.0]])
-    found, error = plackett_luce_marginals(logits, 3, 500, seeded())
+    found, error = measured(logits, 3, 500)
     rest = exact_marginals(logits[0, 1:].double(), 2).float()
     assert found[0, 0].tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0], abs=1e-6)
     assert found[0, 1:, 0].abs().max() < 1e-6
@@ -136,7 +145,7 @@ def test_marginals_do_not_depend_on_how_contexts_are_chunked(monkeypatch):
     logits = draw(5, 6).float()
     exact = torch.stack([exact_marginals(row, 3) for row in logits]).float()
     monkeypatch.setattr(slates, "CHUNK_ELEMENTS", 2 * 3_000 * 6)
-    found, error = plackett_luce_marginals(logits, 3, 3_000, seeded())
+    found, error = measured(logits, 3, 3_000)
     assert ((found - exact).abs() <= SIGMAS * error + 1e-6).all()
 
 
@@ -144,7 +153,7 @@ def test_marginals_agree_with_sampled_slates():
     logits = draw(1, 8)
     places = gumbel_top_k(logits, 5, 100_000, seeded(1))
     counted = marginals_of(torch.full((100_000,), 1e-5, dtype=torch.float64), places, 8)
-    found, error = plackett_luce_marginals(logits.float(), 5, 4_000, seeded(2))
+    found, error = measured(logits.float(), 5, 4_000, seed=2)
     assert ((found[0] - counted).abs() < SIGMAS * (error[0] + (counted / 100_000).sqrt())).all()
 
 

@@ -1,0 +1,90 @@
+"""The bodies wrapped as Prefect tasks: names, cache, retries, time limits. The only Prefect logic beside the flows."""
+
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from tasks import environment  # noqa: F401  # isort: skip - settings that prefect reads when it is imported
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks import evaluate, evidence, graphs, learn, outcome, promote, recommend, simulate, warehouse
+from tasks.artifacts import Artifact, describe, described
+from tasks.cache import BY_CONTENT, content_key, place
+from tasks.presets import Plan
+from tasks.promote import Registered
+from tasks.report import page
+from tasks.sources import Source, fetch
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 6 * 3_600
+
+
+def stored(body: Callable[..., Artifact], name: str, **arguments: Any) -> Any:
+    """A task whose result lies where its content key says: found there, it is not made again, with Prefect or bare.
+
+    The body gets its place as `target`; callers do not see that argument.
+    """
+
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Artifact:
+        call = visible.bind(*args, **kwargs)
+        call.apply_defaults()
+        inputs = call.arguments
+        target = place(name, content_key(name, inputs))
+        earlier = described(target)
+        if earlier is not None:
+            return earlier
+        started = time.monotonic()
+        made = body(**inputs, target=target)
+        logger.info("%s: done in %.1f s", name, time.monotonic() - started)
+        return describe(made.model_copy(update={"seconds": time.monotonic() - started}), target)
+
+    signature = inspect.signature(body)
+    shown = [parameter for parameter in signature.parameters.values() if parameter.name != "target"]
+    visible = signature.replace(parameters=shown)
+    run.__signature__ = visible  # pyright: ignore[reportFunctionMemberAccess] - what inspect reads
+    settings: dict[str, Any] = {"cache_policy": BY_CONTENT, "persist_result": True, "timeout_seconds": LONGEST_SECONDS}
+    return task(name=name, **(settings | arguments))(run)
+
+
+def obtain_source(name: str, path: str | None) -> Source:
+    """Find or download the raw files; cheap when they are here, and verified every time."""
+    from pathlib import Path
+
+    source = fetch(name, None if path is None else Path(path))
+    logger.info("%s from %s", source.title, source.origin)
+    logger.info("terms: %s", source.licence)
+    return source
+
+
+obtain = task(name="obtain", cache_policy=NO_CACHE, persist_result=False)(obtain_source)
+ingest = stored(warehouse.ingest_source, "ingest")
+build_graphs = stored(graphs.graphs, "graphs")
+build_world = stored(simulate.simulate, "simulate")
+pretrain = stored(learn.pretrain, "pretrain")
+gather_evidence = stored(evidence.gather, "evidence")
+finetune = stored(learn.finetune, "finetune")
+counterfactual = stored(evaluate.counterfactual, "counterfactual")
+heldout = stored(evaluate.heldout, "heldout")
+conclude = stored(outcome.conclude, "results")
+report = stored(page.report, "report")
+recommend_all = stored(recommend.recommend_all, "recommend")
+register = task(name="register", cache_policy=NO_CACHE, persist_result=False)(promote.register)
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(
+    plan: Plan, results: Artifact, page: Artifact, model: Registered, lists: Artifact, tracking: str | None
+) -> str | None:
+    """Put the outcome on the parent run and on the flow run's page; returns the run that it was first made by."""
+    told = outcome.publish(plan, results, page, model, lists, tracking)
+    create_markdown_artifact(key="summary", markdown=told.markdown, description=told.headline)
+    if told.link is not None:
+        create_link_artifact(key="mlflow-run", link=told.link, link_text="MLflow run", description=told.headline)
+    return told.cached_from
