@@ -102,6 +102,10 @@ def test_gradient_reaches_what_an_edge_joins_and_no_shift(graph):
     assert torch.allclose(scores.grad.sum(1), torch.zeros(2, dtype=torch.float64), atol=1e-12)
 
 
+def test_a_corpus_without_item_graphs_has_no_energies(graph):
+    assert energies(draw(2, 6), (graph[0][:0], graph[1][:0])).shape == (0, 2)
+
+
 def test_energy_is_finite_far_out_and_agrees_in_float32(graph):
     assert torch.isfinite(energies(torch.tensor([[1e4, -1e4, 0, 0, 0, 0.0]] * 2), graph)).all()
     scores = draw(2, 6)
