@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rlrec.errors import InputError
+
 
 @dataclass(frozen=True)
 class State:
@@ -57,10 +59,21 @@ class Contexts:
 def logged_slates(rows: pl.DataFrame, user: Int[Tensor, "N"]) -> LoggedSlates:
     """LOGGED_SLATES rows as tensors, requests in order; `context` is the place of the request's user in `user`.
 
-    Slates must be of one length; exposure, θ-weighted, must have been recorded.
+    Exposure, θ-weighted, must have been recorded.
+
+    Raises:
+        InputError: slates differ in length, or a position is missing.
     """
     rows = rows.sort("request", "position")
     k = int(rows["position"].max()) + 1  # pyright: ignore[reportArgumentType] - a number, by the schema
+    ragged = rows.group_by("request").len().filter(pl.col("len") != k)
+    if ragged.height:
+        raise InputError(
+            f"slates are of different lengths; the longest has {k} positions, counted from 0",
+            column="position",
+            rows=int(ragged["len"].sum()),
+            remedy="keep requests of one length, with positions 0, 1, 2, ...",
+        )
     place = torch.full((int(user.max()) + 1,), -1, dtype=torch.long)
     place[user.long()] = torch.arange(len(user))
 

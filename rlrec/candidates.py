@@ -15,7 +15,7 @@ from rlrec.errors import InputError
 from rlrec.graph.bipartite import shape_of
 from rlrec.graph.metapaths import MetaPaths
 
-FIRST = 1e6  # lifts what a quota is meant for above what only fills it up
+FIRST = 2.0  # lifts what a quota is meant for above what only fills it up, and leaves float32 its decimals
 ORIGINS = ("score", "metapath", "tail")
 
 
@@ -84,7 +84,7 @@ def hashed(users: Int[Tensor, "B"], items: int, seed: int) -> Float[Tensor, "B I
     """A number in [0, 1) for each (user, item, seed), the same on every machine. Source: SplitMix64, Steele (2014)."""
     with np.errstate(over="ignore"):
         word = users.numpy().astype(np.uint64)[:, None] * np.uint64(items) + np.arange(items, dtype=np.uint64)
-        word = (word + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+        word = word * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
         word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         word ^= word >> np.uint64(31)

@@ -15,6 +15,7 @@ from jaxtyping import install_import_hook
 install_import_hook(["rlrec.ops", "rlrec.policies", "rlrec.batches"], "beartype.beartype")
 
 from rlrec.corpus import Corpus  # noqa: E402 - after the hook
+from tests.learned import Learned, learn, tables  # noqa: E402
 from tests.needs import MISSING, need  # noqa: E402
 from tests.tiny import tiny_corpus  # noqa: E402
 
@@ -57,3 +58,10 @@ def data() -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """The synthetic world, ingested once."""
     return Corpus.of(tiny_corpus(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """A small world with graphs, logs, Stage A and evidence, made once."""
+    folder = tmp_path_factory.mktemp("learned")
+    return learn(tables(folder / "corpus"), folder)

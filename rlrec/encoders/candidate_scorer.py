@@ -7,10 +7,11 @@ Stage A exactly.
 import itertools
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rlrec.batches import Contexts, State
+from rlrec.ops.slates import CONSTANT, places_of
 
 
 class CandidateScorer(nn.Module):
@@ -33,10 +34,14 @@ class CandidateScorer(nn.Module):
         self.correction = nn.Sequential(*blocks, last)
 
     def standardise_by(self, features: Float[Tensor, "N C F"]) -> None:
-        """Take mean and spread of these features as the units of every later call."""
+        """Take mean and spread of these features as the units of every later call; one that never varies keeps its own.
+
+        Dividing by a tiny spread would blow up a feature that is constant here and not where the scorer serves.
+        """
         flat = features.reshape(-1, features.shape[-1])
+        spread = flat.std(0)
         self.centre.copy_(flat.mean(0))
-        self.scale.copy_(flat.std(0).clamp_min(1e-6))
+        self.scale.copy_(torch.where(spread > CONSTANT * flat.abs().amax(0), spread, 1.0))
 
     def forward(self, base: Float[Tensor, "B C"], features: Float[Tensor, "B C F"]) -> Float[Tensor, "B C"]:
         return base + self.correction((features - self.centre) / self.scale).squeeze(-1)
@@ -59,14 +64,25 @@ class ContextScorer:
         self.row = torch.full((int(contexts.user.max()) + 1,), -1, dtype=torch.long)
         self.row[contexts.user.long()] = torch.arange(len(contexts))
 
-    def state(self, users: Tensor) -> State:
+    def rows(self, users: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        """Where the contexts of these users are stored; a user without one is an error."""
+        known = (users > 0) & (users < len(self.row))
+        rows = self.row[torch.where(known, users, 0).long()]
+        if bool((rows < 0).any()):
+            raise ValueError(f"no stored context for the users {users[rows < 0].tolist()}")
+        return rows
+
+    def state(self, users: Int[Tensor, "B"]) -> State:
         """The stored contexts of these users as a State (empty history: the features carry it)."""
-        rows = self.row[users.long()]
         empty = torch.zeros(len(users), 1, dtype=torch.long)
-        return State(history=empty, mask=empty.bool(), user=users, candidates=self.contexts.candidates[rows])
+        candidates = self.contexts.candidates[self.rows(users)]
+        return State(history=empty, mask=empty.bool(), user=users, candidates=candidates)
 
     def scores(self, state: State) -> Float[Tensor, "B C"]:
-        if state.user is None:
-            raise ValueError("a ContextScorer looks contexts up by user: the state has none")
-        rows = self.row[state.user.long()]
-        return self.scorer(self.contexts.base[rows], self.contexts.features[rows])
+        if state.user is None or state.candidates is None:
+            raise ValueError("a ContextScorer scores the stored candidates of users: the state must name both")
+        rows = self.rows(state.user)
+        places = places_of(state.candidates.unsqueeze(1), self.contexts.candidates[rows]).squeeze(1)
+        if bool((places < 0).any()):
+            raise ValueError("the state has candidates that its stored context has not")
+        return self.scorer(self.contexts.base[rows], self.contexts.features[rows]).gather(1, places)

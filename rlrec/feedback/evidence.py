@@ -205,13 +205,16 @@ def fit_reward_model(around: Surroundings, log: LoggedSlates, feedback: Feedback
 def correction(
     around: Surroundings, log: LoggedSlates, keep: np.ndarray, floor: float
 ) -> tuple[Float[Tensor, "N C"], Float[Tensor, "N C"]]:
-    """Means over the kept requests of Σ_k 1[a_k = i] r_k / max(ω_0, c) and of Σ_k 1[a_k = i] θ_k / max(ω_0, c)."""
+    """Means over the kept requests of Σ_k 1[a_k = i] r_k / max(ω_0, c) and of Σ_k 1[a_k = i] θ_k / max(ω_0, c).
+
+    A shown item that is no candidate says nothing about one.
+    """
     index = torch.from_numpy(np.flatnonzero(keep))
     context, items = log.context[index].long(), log.items[index]
-    weight = 1.0 / log.exposure[index].clamp_min(max(floor, torch.finfo(torch.float32).tiny))
     places = places_of(items.unsqueeze(1), around.candidates[context]).squeeze(1)
+    weight = (places >= 0) / log.exposure[index].clamp_min(max(floor, torch.finfo(torch.float32).tiny))
     size = around.candidates.shape[1]
-    cells = (context.unsqueeze(1) * size + places).reshape(-1)
+    cells = (context.unsqueeze(1) * size + places.clamp_min(0)).reshape(-1)
     requests = torch.bincount(context, minlength=len(around.user)).clamp_min(1).unsqueeze(1)
     sums: list[Tensor] = []
     for value in (log.reward[index] * weight, discounts(items.shape[1]) * weight):
@@ -256,8 +259,9 @@ def _impressions(
     context, items = log.context[index].long(), log.items[index]
     places = places_of(items.unsqueeze(1), around.candidates[context]).squeeze(1)
     theta = discounts(items.shape[1]).expand_as(log.reward[index])
+    known = places >= 0
     return {
-        "features": features[context.unsqueeze(1), places].reshape(-1, features.shape[2]).numpy(),
-        "target": (log.reward[index] / theta).reshape(-1).numpy(),
-        "weight": theta.reshape(-1).numpy(),
+        "features": features[context.unsqueeze(1), places.clamp_min(0)][known].numpy(),
+        "target": (log.reward[index] / theta)[known].numpy(),
+        "weight": theta[known].numpy(),
     }

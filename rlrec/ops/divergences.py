@@ -1,7 +1,7 @@
 """Exact divergences between Plackett-Luce slate policies, by the chain rule along given slates.
 
 Sums over what is left of the candidates are built from the back: the candidates outside the slate, then the slate in
-reverse. That is O(C + K) a slate instead of O(K·C), and adds only terms of one sign to each normaliser.
+reverse. That is O(C + K²) a slate instead of O(K·C), and adds only terms of one sign to each normaliser.
 """
 
 import torch
@@ -11,25 +11,36 @@ from torch import Tensor
 
 def log_normaliser(logits: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]) -> Float[Tensor, "B G K"]:
     """log Σ_{i ∉ a_<k} e^{s_i} at every prefix of the slates."""
-    spread = logits.unsqueeze(1).expand(-1, places.shape[1], -1)
-    chosen = spread.gather(2, places)
-    rest = spread.scatter(2, places, torch.finfo(logits.dtype).min).logsumexp(2, keepdim=True)
+    chosen, outside = _split(logits, places)
+    rest = outside.logsumexp(2, keepdim=True)
     return torch.logcumsumexp(torch.cat([rest, chosen.flip(2)], dim=2), dim=2)[..., 1:].flip(2)
 
 
 def conditional_mean(
     logits: Float[Tensor, "B C"], values: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]
 ) -> Float[Tensor, "B G K"]:
-    """E[v_i] under π(· | a_<k) ∝ e^{s_i} over the candidates not yet shown, at every prefix of the slates."""
-    group = places.shape[1]
-    share = torch.softmax(logits, dim=1)
+    """E[v_i] under π(· | a_<k) ∝ e^{s_i} over the candidates not yet shown, at every prefix of the slates.
 
-    def left(mass: Float[Tensor, "B C"]) -> Float[Tensor, "B G K"]:
-        spread = mass.unsqueeze(1).expand(-1, group, -1)
-        outside = spread.scatter(2, places, 0.0).sum(2, keepdim=True)
-        return torch.cat([outside, spread.gather(2, places).flip(2)], dim=2).cumsum(2)[..., 1:].flip(2)
+    A weighted mean of the values still to be shown and of the mean outside the slate; every weight is e to the power of
+    a difference that is not positive, so nothing overflows and what is left never vanishes.
+    """
+    k = places.shape[2]
+    chosen, outside = _split(logits, places)
+    spread = values.unsqueeze(1).expand(-1, places.shape[1], -1)
+    outside_mean = (torch.softmax(outside, dim=2) * spread).sum(2, keepdim=True)
+    parts = torch.cat([chosen, outside.logsumexp(2, keepdim=True)], dim=2)
+    held = torch.cat([spread.gather(2, places), outside_mean], dim=2)
+    shown = torch.ones(k, k + 1, dtype=torch.bool, device=places.device).tril(-1)
+    gap = parts.unsqueeze(2) - log_normaliser(logits, places).unsqueeze(3)
+    return (gap.masked_fill(shown, -torch.inf).exp() * held.unsqueeze(2)).sum(3)
 
-    return left(share * values) / left(share).clamp_min(torch.finfo(logits.dtype).tiny)
+
+def _split(
+    logits: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]
+) -> tuple[Float[Tensor, "B G K"], Float[Tensor, "B G C"]]:
+    """The logits of the slates, and all logits with those of the slate put at the lowest number there is."""
+    spread = logits.unsqueeze(1).expand(-1, places.shape[1], -1)
+    return spread.gather(2, places), spread.scatter(2, places, torch.finfo(logits.dtype).min)
 
 
 def chain_rule_kl(

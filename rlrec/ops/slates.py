@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-CHUNK_ELEMENTS = 4_000_000
-SMALLEST_REST = 1e-12  # what a prefix leaves is at least this share, so that rounding cannot make it negative
+CHUNK_ELEMENTS = 1_000_000
+WIDEST_GAP = 300.0  # nats below the largest logit that count as so many: e^600 is still a float64
+CONSTANT = 1e-6  # a spread this small beside the values themselves is rounding
 
 
 def discounts(k: int) -> Float[Tensor, "K"]:
@@ -22,10 +23,11 @@ def discounts(k: int) -> Float[Tensor, "K"]:
 
 
 def standardise(scores: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
-    """Zero mean, unit standard deviation within each context; constant rows become 0."""
+    """Zero mean, unit standard deviation within each context; rows that are constant up to rounding become 0."""
     centred = scores - scores.mean(1, keepdim=True)
     spread = centred.pow(2).mean(1, keepdim=True).sqrt()
-    return torch.where(spread > 0, centred / torch.where(spread > 0, spread, 1.0), 0.0)
+    differs = spread > CONSTANT * scores.abs().amax(1, keepdim=True)
+    return torch.where(differs, centred / torch.where(differs, spread, 1.0), 0.0)
 
 
 def plackett_luce_log_prob(logits: Float[Tensor, "B C"], places: Int[Tensor, "B G K"]) -> Float[Tensor, "B G K"]:
@@ -84,50 +86,45 @@ def plackett_luce_marginals(
 ) -> Float[Tensor, "B K C"]:
     """π(i at k), by averaging exact conditionals over sampled prefixes; position 1 is exact, rows sum to 1.
 
-    π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / (Z - Σ_{j ∈ prefix} e^{s_j}), so that the average over prefixes is
-    e^{s_i}(Σ_n D_nk - Σ_n D_nk 1[i ∈ prefix_nk]) / n with D = 1/(Z - Σ): two sums instead of an [N, K, C] array.
+    π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / Σ_{j ∉ prefix} e^{s_j}; only terms of one sign are added, so that
+    nothing cancels where a few candidates hold nearly all of the mass.
     """
-    parts = [total / prefixes for total in _prefix_sums(logits, k, prefixes, generator, power=1)]
-    marginals = torch.cat(parts).clamp_min(0.0)
+    marginals = torch.cat([mean for (mean,) in _moments(logits, k, prefixes, generator, powers=(1,))])
     return (marginals / marginals.sum(2, keepdim=True)).float()
 
 
 def marginal_errors(
-    logits: Float[Tensor, "B C"], marginals: Float[Tensor, "B K C"], prefixes: int, generator: torch.Generator
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator
 ) -> Float[Tensor, "B K C"]:
-    """Monte Carlo standard errors of `plackett_luce_marginals` with as many prefixes: √((E[p²] - E[p]²) / (n - 1))."""
-    parts = [total / prefixes for total in _prefix_sums(logits, marginals.shape[1], prefixes, generator, power=2)]
-    spread = (torch.cat(parts) - marginals.double() ** 2).clamp_min(0.0)
-    return (spread / max(1, prefixes - 1)).sqrt().float()
+    """Monte Carlo standard errors of `plackett_luce_marginals` with as many prefixes: √((E[p²] - E[p]²) / (n - 1)).
+
+    Both moments are of the same prefixes: of two samples, their difference would be noise.
+    """
+    parts = [square - mean**2 for mean, square in _moments(logits, k, prefixes, generator, powers=(1, 2))]
+    return (torch.cat(parts).clamp_min(0.0) / max(1, prefixes - 1)).sqrt().float()
 
 
-def _prefix_sums(
-    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator, power: int
-) -> Iterator[Float[Tensor, "b K C"]]:
-    """Σ_n π(i at k | prefix_n)^power, for a few contexts at a time."""
+def _moments(
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator, powers: tuple[int, ...]
+) -> Iterator[tuple[Float[Tensor, "b K C"], ...]]:
+    """Means over prefixes of π(i at k | prefix)^power, for a few contexts at a time."""
     batch, size = logits.shape
-    probability = torch.softmax(logits.double(), dim=1)
+    wide = logits.double()
+    probability = torch.softmax(torch.maximum(wide, wide.amax(1, keepdim=True) - WIDEST_GAP), dim=1)
     chunk = max(1, CHUNK_ELEMENTS // (prefixes * size))
     for start in range(0, batch, chunk):
-        part = slice(start, start + chunk)
-        p = probability[part]
-        places = gumbel_top_k(logits[part], k, prefixes, generator)
+        p = probability[start : start + chunk]
+        places = gumbel_top_k(logits[start : start + chunk], k, prefixes, generator)
         shown = p.unsqueeze(1).expand(-1, prefixes, -1).gather(2, places)
-        taken = torch.cumsum(shown, dim=2) - shown
-        density = 1.0 / (1.0 - taken).clamp_min(SMALLEST_REST)
-        yield _outside(places, density**power, size) * p.unsqueeze(1) ** power
-
-
-def _outside(places: Int[Tensor, "B N K"], weight: Float[Tensor, "B N K"], size: int) -> Float[Tensor, "B K C"]:
-    """Σ_n weight_nk 1[i ∉ first k-1 places of sample n]: everything, less what stands in the prefix."""
-    batch, samples, k = places.shape
-    owner = torch.arange(batch).view(-1, 1).expand(batch, samples) * size
-    inside = torch.zeros(batch * size, k, dtype=weight.dtype)
-    for j in range(k - 1):
-        later = weight[..., j + 1 :].reshape(-1, k - j - 1)
-        sums = torch.zeros(batch * size, k - j - 1, dtype=weight.dtype)
-        inside[:, j + 1 :] += sums.index_add_(0, (owner + places[..., j]).reshape(-1), later)
-    return (weight.sum(1).unsqueeze(1) - inside.view(batch, size, k)).transpose(1, 2)
+        unseen = torch.ones(len(p), prefixes, size, dtype=p.dtype, device=p.device).scatter_(2, places, 0.0)
+        left = unseen @ p.unsqueeze(2) + shown.flip(2).cumsum(2).flip(2)
+        sums: list[Tensor] = []
+        for j in reversed(range(k)):  # from the whole slate back to the empty prefix
+            unseen.scatter_(2, places[..., j : j + 1], 1.0)
+            density = torch.stack([left[..., j] ** -power for power in powers], dim=1)
+            sums.append(density @ unseen / prefixes)
+        whole = torch.stack(sums[::-1], dim=2)
+        yield tuple(whole[:, at] * p.unsqueeze(1) ** power for at, power in enumerate(powers))
 
 
 def slate_reward(gain: Float[Tensor, "B G K"], examination: Float[Tensor, "K"]) -> Float[Tensor, "B G"]:
@@ -142,6 +139,6 @@ def reward_to_go(reward: Float[Tensor, "*S K"]) -> Float[Tensor, "*S K"]:
 
 def places_of(items: Int[Tensor, "B G K"], candidates: Int[Tensor, "B C"]) -> Int[Tensor, "B G K"]:
     """Where each item stands among its context's candidates; -1 when it is not there."""
-    match = items.unsqueeze(-1) == candidates.view(candidates.shape[0], 1, 1, -1)
+    match = items.unsqueeze(-1) == candidates[:, None, None, :]
     found: Bool[Tensor, "B G K"] = match.any(-1)
     return torch.where(found, match.int().argmax(-1), -1)

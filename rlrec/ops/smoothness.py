@@ -17,7 +17,7 @@ def neighbour_places(
     return (
         place.view(1, batch, size)
         .expand(len(neighbours), -1, -1)
-        .gather(2, around.reshape(len(neighbours), batch, -1).long())
+        .gather(2, around.flatten(2).long())
         .view_as(around)
     )
 
@@ -33,7 +33,7 @@ def dirichlet_energy(
     inside = places >= 0
     weight = torch.where(inside, weights, 0.0)
     count, batch = places.shape[0], places.shape[1]
-    other = scores.unsqueeze(0).expand(count, batch, -1).gather(2, places.clamp_min(0).reshape(count, batch, -1))
+    other = scores.unsqueeze(0).expand(count, batch, -1).gather(2, places.clamp_min(0).flatten(2))
     gap = scores.view(1, batch, -1, 1) - other.view_as(places)
     total = weight.sum((2, 3))
     return 0.5 * (weight * gap**2).sum((2, 3)) / torch.where(total > 0, total, 1.0)

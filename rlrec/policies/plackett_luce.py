@@ -56,7 +56,10 @@ class PlackettLuce:
         return mixture_log_prob(exploited, explored, self.epsilon).masked_fill(~possible, -torch.inf)
 
     def sample(self, state: State, k: int, group: int, generator: torch.Generator) -> Rollouts:
-        """`group` slates for each context, with the log-probabilities they were drawn with."""
+        """`group` slates for each context, with the log-probabilities they were drawn with.
+
+        Where a context has fewer than k eligible candidates, 0 fills up and the mask is False.
+        """
         logits = self.logits(state)
         if self.epsilon > 0.0:
             uniform = torch.rand(len(state), group, 1, generator=generator, device=logits.device) < self.epsilon
@@ -69,6 +72,7 @@ class PlackettLuce:
         candidates = self.candidates(state)
         slates = candidates.unsqueeze(1).expand(-1, group, -1).gather(2, places)
         mask = self.eligible[slates]
+        slates = slates.masked_fill(~mask, 0)
         return Rollouts(slates=slates, log_prob=self.log_prob(state, slates).masked_fill(~mask, 0.0), mask=mask)
 
     def rank(self, state: State, k: int) -> Int[Tensor, "B K"]:

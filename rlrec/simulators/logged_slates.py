@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm, rankdata
@@ -60,6 +60,16 @@ class World(BaseModel):
     seed: int = 20_261_122
     """Of the logger's training, the slates and the clicks."""
 
+    @model_validator(mode="after")
+    def candidates_suffice(self) -> "World":
+        """A candidate set holds a slate, and its quotas fit into it."""
+        quotas = self.metapath_candidates + self.tail_candidates
+        if self.slate > self.candidates:
+            raise ValueError(f"slate is {self.slate}, but there are only {self.candidates} candidates")
+        if quotas > self.candidates:
+            raise ValueError(f"the quotas of meta-paths and tail add up to {quotas} of {self.candidates} candidates")
+        return self
+
 
 def normal_scores(values: np.ndarray, seed: int) -> np.ndarray:
     """Φ⁻¹ of the mid-rank over all pairs, ties sharing one. Beyond 60 M pairs ranks come from a seeded sample."""
@@ -84,7 +94,7 @@ def logging_marginals(
 ) -> tuple[Float[Tensor, "B K C"], float]:
     """π_0(i at k) = (1-ε)·PL marginal + ε/|C|, and the largest Monte Carlo standard error among them."""
     marginals = plackett_luce_marginals(logits, world.slate, world.prefixes, generator)
-    error = marginal_errors(logits, marginals, world.prefixes, generator)
+    error = marginal_errors(logits, world.slate, world.prefixes, generator)
     mixed = (1.0 - world.epsilon) * marginals + world.epsilon / logits.shape[1]
     return mixed, float((1.0 - world.epsilon) * error.max())
 
