@@ -58,13 +58,13 @@ bench: .venv/installed ## Seconds and memory of the pipeline's stages and of off
 	@touch $@
 
 .venv/installed: pyproject.toml | .venv/made
-	@echo "installing rlrec into .venv: a few minutes, about 2 GB (later runs skip this)"
+	@echo "installing rlrec into .venv: a few minutes, once"
 	$(call install_torch)
 	$(PIP) install -e .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/made
-	@echo "installing rlrec and its development tools into .venv: a few minutes, about 2 GB (later runs skip this)"
+	@echo "installing rlrec and its development tools into .venv: a few minutes, once"
 	$(call install_torch)
 	$(PIP) install -e ".[dev]"
 	@touch .venv/installed $@
