@@ -15,7 +15,7 @@ INSTALL = "python -m pip --disable-pip-version-check install"
 HOUR = 3_600
 
 # Answers for the version check and `-m venv`; the interpreter that it puts into .venv records its arguments.
-RECORDING_PYTHON = """#!/bin/sh
+RECORDING_PYTHON = r"""#!/bin/sh
 if test "$1" = -m && test "$2" = venv; then
   mkdir -p .venv/bin
   for name in python rlrec ruff basedpyright lint-imports sqlfluff; do
