@@ -64,7 +64,9 @@ def configure(
     """Options that stand before the command: rlrec --debug ingest ..."""
     import logging
 
-    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.INFO if debug else logging.CRITICAL)  # Prefect logs every error that we render ourselves
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
 
 
 @data.command("list")
@@ -128,6 +130,84 @@ def ingest_source(
     with waiting(f"ingesting {source}"):
         corpus = ingest(raw, target, positive_from=positive_from)
     describe_corpus(corpus.path, read_description(corpus.path))
+
+
+@app.command("run")
+def run_pipeline(
+    preset: Annotated[
+        str, typer.Argument(help="A preset such as ml-100k/grpo_slate, or the path of a TOML file.", show_default=False)
+    ],
+    data_path: Annotated[Path | None, typer.Option("--data", help="Your own copy of the raw files.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value: section.key=value; repeat as needed.")
+    ] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="List every key that --set knows, and stop.")] = False,
+) -> None:
+    """Run the whole pipeline: data, pretraining, RL fine-tuning, evaluation, report, registered model, lists.
+
+    What was computed before is found by its content and not made again; after an interruption the same command goes on
+    from the last checkpoint.
+
+    Example:  rlrec run ml-100k/grpo_slate
+
+    Example:  rlrec run ml-1m/grpo_slate --data ~/Downloads/ml-1m --set evaluation.seeds=[1]
+    """
+    from flows.console import plan_of, run_plan, show_outcome
+
+    plan = plan_of(preset, data_path, changes)
+    if keys:
+        from tasks import presets
+
+        show("Keys of --set", ("key",), [(key,) for key in presets.known_keys()])
+        return
+    from flows.pipeline import pipeline
+
+    show_outcome(run_plan(pipeline, plan))
+
+
+@app.command("recommend")
+def recommend_lists(
+    model: Annotated[str, typer.Option(help="NAME@alias or NAME/version in the registry.", show_default=False)],
+    users: Annotated[
+        Path, typer.Option(help="Parquet or csv with a column `user`: ids of the training log.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.", show_default=False)],
+    k: Annotated[int, typer.Option(min=1, help="Length of each list.")] = 10,
+) -> None:
+    """Rank items for the users in a file with a registered policy: one row a (user, rank), with score and propensity.
+
+    Example:  rlrec recommend --model ml-100k-grpo_slate@candidate --users users.csv --out lists.parquet
+    """
+    from tasks.recommend import recommend_file
+
+    with waiting(f"ranking with {model}"):
+        rows = recommend_file(model, users, out, k)
+    typer.echo(f"{rows:,} rows: {out}")
+
+
+@app.command("ui")
+def open_pages(
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's page.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's page.")] = 5000,
+) -> None:
+    """Serve Prefect's and MLflow's pages over the runs made here, on loopback, until Ctrl-C.
+
+    The flows are deployed too: "Quick run" on Prefect's Deployments page starts one with a typed form.
+
+    Example:  rlrec ui
+    """
+    import signal
+    import threading
+
+    from tasks.servers import serving
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with serving(prefect_port, mlflow_port) as pages:
+        typer.echo(f"Prefect: {pages.prefect}\nMLflow:  {pages.mlflow}\nCtrl-C stops both.")
+        stop.wait()
+    typer.echo("stopped")
 
 
 def obtain(name: str, path: Path | None) -> "Source":
@@ -202,7 +282,18 @@ def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
 
 def main() -> None:
     """The entry point of the `rlrec` command."""
+    import atexit
+
+    atexit.register(hush)  # registered first, so it runs after every other handler
     app(prog_name="rlrec")
+
+
+def hush() -> None:
+    """Close standard error for the interpreter's last moments: DuckDB's binding lists its own types as leaks there."""
+    import os
+
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 if __name__ == "__main__":

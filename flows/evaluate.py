@@ -44,6 +44,6 @@ def evaluate(plan: Plan) -> Judged:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_flow
+    from flows.console import run_flow
 
     run_flow(evaluate)

@@ -33,6 +33,6 @@ def ingest(plan: Plan) -> Tables:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_flow
+    from flows.console import run_flow
 
     run_flow(ingest)

@@ -50,6 +50,6 @@ def pipeline(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_flow
+    from flows.console import run_flow
 
     run_flow(pipeline)

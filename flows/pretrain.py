@@ -25,6 +25,6 @@ def pretrain(plan: Plan) -> list[Artifact]:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_flow
+    from flows.console import run_flow
 
     run_flow(pretrain)

@@ -1,7 +1,6 @@
 """BY_CONTENT, the one cache policy: task inputs, our own sources, and the versions of what computes."""
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -88,10 +87,3 @@ def _plain(value: object) -> object:
             return [_plain(v) for v in value]
         case _:
             return value
-
-
-def bound(function: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Arguments by name, defaults included."""
-    call = inspect.signature(function).bind(*args, **kwargs)
-    call.apply_defaults()
-    return dict(call.arguments)

@@ -1,7 +1,9 @@
 """Who is compared: baselines on three sets of information, Stage A, the reward model, and the RL policy."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from tasks.evidence import BEFORE_TEST, HELDOUT, SERVING
 from tasks.learn import actor_scores
 from tasks.presets import Evaluation
 from tasks.simulate import Simulated
+
+logger = logging.getLogger(__name__)
 
 TRAIN, CLICKS, FEEDBACK = "train", "train + clicks", "train + feedback"
 LABELS = {
@@ -72,18 +76,23 @@ class Baselines:
         yield from (("popular", self.popular), ("ease", self.ease), ("gfcf", self.gfcf))
 
 
-def baselines(tables: Corpus, universe: Simulated, world: World, evaluation: Evaluation) -> Iterator[Baselines]:
+@lru_cache(maxsize=1)
+def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: Evaluation) -> tuple[Baselines, ...]:
     """Popularity, EASE and GF-CF fitted on `train`, on `train` plus clicked items, on `train` + `feedback`.
 
-    EASE's ridge is chosen by NDCG@10 on the validation slice, for each fit by itself.
+    EASE's ridge is chosen by NDCG@10 on the validation slice, for each fit by itself. Both halves share the fits.
     """
+    tables = Corpus.of(corpus.path)
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
     more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
-    clicks = clicked(universe, shape_of(liked))
+    clicks = clicked(Simulated.of(simulated), liked.shape)
+    fits: list[Baselines] = []
     for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
         history = _union(more, clicks) if name == CLICKS else more
         ease, l2 = _tuned_ease(tables, rows, history, world, evaluation)
-        yield Baselines(name, Popularity.fit(rows), ease, GfCf.fit(rows), rows, l2)
+        logger.info("EASE on %s: ridge %g by validation", name, l2)
+        fits.append(Baselines(name, Popularity.fit(rows), ease, GfCf.fit(rows), rows, l2))
+    return tuple(fits)
 
 
 def clicked(universe: Simulated, shape: tuple[int, int]) -> sparse.csr_array:
@@ -119,17 +128,18 @@ def _tuned_ease(
 
 
 def simulated_rows(
-    tables: Corpus,
-    universe: Simulated,
+    corpus: Artifact,
+    simulated: Artifact,
     evidence: Sequence[Artifact],
     policies: Sequence[Artifact],
     world: World,
     recipe: FineTuning,
     evaluation: Evaluation,
 ) -> Iterator[Row]:
+    universe = Simulated.of(simulated)
     yield Row("logging", LABELS["logging"], TRAIN, None, universe.logits)
     yield Row("oracle", LABELS["oracle"], None, None, universe.click)
-    for fit in baselines(tables, universe, world, evaluation):
+    for fit in baselines(corpus, simulated, world, evaluation):
         for name, scorer in fit.named():
             scores = scorer.predict(fit.rows[universe.user.numpy()]).gather(1, universe.candidates)
             yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, standardise(scores))
@@ -141,8 +151,8 @@ def simulated_rows(
 
 
 def heldout_rows(
-    tables: Corpus,
-    universe: Simulated,
+    corpus: Artifact,
+    simulated: Artifact,
     user: np.ndarray,
     pretrained: Sequence[Artifact],
     evidence: Sequence[Artifact],
@@ -153,7 +163,7 @@ def heldout_rows(
 ) -> Iterator[Row]:
     before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
     clicks = clicked(universe, shape_of(before))
-    for fit in baselines(tables, universe, world, evaluation):
+    for fit in baselines(corpus, simulated, world, evaluation):
         history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
         for name, scorer in fit.named():
             yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, scorer.predict(history))

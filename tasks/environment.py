@@ -8,7 +8,10 @@ STARTUP_SECONDS = "180"  # a fresh server database takes longer than Prefect's d
 
 
 def prepare() -> None:
-    """Keep servers, results and telemetry inside `home()`; call before importing prefect or mlflow."""
+    """Keep servers, results and telemetry inside `home()`; call before importing prefect or mlflow.
+
+    Log lines of the tasks go to Prefect; the terminal shows them as progress, not as Prefect's own lines.
+    """
     place = home()
     defaults = {
         "PREFECT_HOME": str(place / "prefect"),
@@ -19,6 +22,8 @@ def prepare() -> None:
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "GIT_PYTHON_REFRESH": "quiet",
     }
     for name, value in defaults.items():

@@ -47,11 +47,10 @@ def counterfactual(
 ) -> Artifact:
     """truth, estimates, curve and paired differences on `log_eval`. Values are expected clicks a slate."""
     universe = Simulated.of(simulated)
-    tables = Corpus.of(corpus.path)
     log = universe.log("log_eval")
     with child(tracking, "counterfactual") as run:
         run.inputs({"world": simulated})
-        rows = list(simulated_rows(tables, universe, evidence, policies, world, recipe, evaluation))
+        rows = list(simulated_rows(corpus, simulated, evidence, policies, world, recipe, evaluation))
         served = {
             seed: read_contexts(Corpus.of(e.path / SERVING)) for seed, e in zip(evaluation.seeds, evidence, strict=True)
         }
@@ -115,7 +114,6 @@ def heldout(
 
     Everything a user did before the test slice is seen and is history. Users count with at least one test positive.
     """
-    universe = Simulated.of(simulated)
     tables = Corpus.of(corpus.path)
     with child(tracking, "heldout") as run:
         run.inputs({"corpus": corpus, "world": simulated})
@@ -128,7 +126,7 @@ def heldout(
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
         counts = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
         tail = metrics.tail_items(counts, eligible)
-        rows = list(heldout_rows(tables, universe, user, pretrained, evidence, policies, world, recipe, evaluation))
+        rows = list(heldout_rows(corpus, simulated, user, pretrained, evidence, policies, world, recipe, evaluation))
         longest = max(evaluation.cutoffs)
         measured: list[tuple[Row, dict[str, np.ndarray]]] = []
         for row in rows:
@@ -161,7 +159,7 @@ def _marginals(row: Row, universe: Simulated, world: World, evaluation: Evaluati
     if row.policy == "logging":
         return universe.marginals
     generator = seeded(world.seed, "targets")
-    return plackett_luce_marginals(row.scores, world.slate, evaluation.target_prefixes, generator)[0]
+    return plackett_luce_marginals(row.scores, world.slate, evaluation.target_prefixes, generator)
 
 
 def _measure(

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from rlrec.batches import Contexts, LoggedSlates
-from rlrec.closed_form.ease import Ease
-from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
 from rlrec.feedback.contexts import contexts_frame
 from rlrec.feedback.evidence import (
@@ -29,6 +27,7 @@ from rlrec.simulators.logged_slates import World
 from rlrec.tables import CONTEXTS, check
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import read_tensors
+from tasks.scorers import train_scorers
 from tasks.simulate import Simulated, candidate_sets
 from tasks.tracking import child
 
@@ -63,7 +62,8 @@ def gather(
         run.inputs({"world": simulated, "pretrained": pretrained})
         run.params(feedback.model_dump())
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
-        known = (read_tensors(pretrained.path / "vectors.safetensors"), Ease.fit(liked), GfCf.fit(liked))
+        scorers = train_scorers(corpus, world.positive_from)
+        known = (read_tensors(pretrained.path / "vectors.safetensors"), scorers.ease, scorers.gfcf)
         popularity = np.asarray(liked.sum(axis=0))
         log = universe.log("log_train")
         around = look_around(universe.user, universe.candidates, liked[universe.user.numpy()], *known, popularity)
@@ -76,7 +76,7 @@ def gather(
         everybody = torch.arange(1, shape_of(liked)[0])
         for name, user, before in ((HELDOUT, universe.user, BEFORE_TEST), (DEPLOYED, everybody, EVERYTHING)):
             history = interactions(tables, before, positive_from=world.positive_from)[user.numpy()]
-            candidates, _ = candidate_sets(tables, user, history, before, world)
+            candidates, _ = candidate_sets(tables, scorers.gfcf, user, history, before, world)
             view = look_around(user, candidates, history, *known, popularity)
             parts[name] = contexts_frame(_informed(view, log, universe.user, model, feedback), None)
 

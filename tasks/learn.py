@@ -84,9 +84,7 @@ def finetune(
     def judge(step: Step) -> dict[str, float]:
         actor = recipes.actor(recipe, serving.contexts.features.shape[-1], step.state_dicts["model"])
         logits = actor_scores(actor, serving.contexts) / recipe.temperature
-        marginals, _ = plackett_luce_marginals(
-            logits, recipe.slate, evaluation.select_prefixes, seeded(seed, "selection")
-        )
+        marginals = plackett_luce_marginals(logits, recipe.slate, evaluation.select_prefixes, seeded(seed, "selection"))
         rounds = rounds_of(selection, serving, marginals)
         found = dr(rounds)
         interval = clustered(found, rounds, evaluation.level)

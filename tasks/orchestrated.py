@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import evaluate, evidence, graphs, learn, outcome, promote, recommend, simulate, warehouse
 from tasks.artifacts import Artifact, describe, described
-from tasks.cache import BY_CONTENT, bound, content_key, place
+from tasks.cache import BY_CONTENT, content_key, place
 from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.report import page
@@ -33,7 +33,9 @@ def stored(body: Callable[..., Artifact], name: str, **arguments: Any) -> Any:
 
     @wraps(body)
     def run(*args: Any, **kwargs: Any) -> Artifact:
-        inputs = bound(visible, *args, **kwargs)
+        call = visible.bind(*args, **kwargs)
+        call.apply_defaults()
+        inputs = call.arguments
         target = place(name, content_key(name, inputs))
         earlier = described(target)
         if earlier is not None:
@@ -61,9 +63,7 @@ def obtain_source(name: str, path: str | None) -> Source:
     return source
 
 
-obtain = task(name="obtain", cache_policy=NO_CACHE, persist_result=False, retries=1, retry_delay_seconds=2)(
-    obtain_source
-)
+obtain = task(name="obtain", cache_policy=NO_CACHE, persist_result=False)(obtain_source)
 ingest = stored(warehouse.ingest_source, "ingest")
 build_graphs = stored(graphs.graphs, "graphs")
 build_world = stored(simulate.simulate, "simulate")

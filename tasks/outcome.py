@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = (
     "Per user in time order, 60 % of the positives are `train`, 20 % `feedback`, 10 % `validation`, 10 % `test`; "
-    "users with fewer than ten positives are in `train` only. Stage A, graphs, candidates and the logging policy use `train`. "
+    "users with fewer than ten positives are in `train` only. Stage A, graphs, candidates and the logging policy use "
+    "`train`. "
     "A response model fitted on `feedback` alone answers the simulated slates; three independent logs serve learning, "
     "checkpoint choice and reported estimates. Held-out ranking is measured on `test`, with everything before it seen."
 )
@@ -87,8 +88,8 @@ def conclude(
         "counts": {
             **{name: known[name] for name in ("users", "items", "events", "positives")},
             **{name: known[f"events_{name}"] for name in ("train", "feedback", "validation", "test")},
-            "quarantined": known["quarantine"] if "quarantine" in known else known["quarantined"],
-            "triples": known["triples"],
+            "quarantined": known["quarantined"],
+            "triples": known["triples_genre"] + known["triples_knowledge"],
             "simulated contexts": facts["contexts"],
             **facts["slates"],
         },
@@ -111,7 +112,7 @@ def conclude(
         "headline": headline,
         "level": plan.evaluation.level,
         "logging_policy": "logging",
-        "caveats": caveats(truth, paired, recall),
+        "caveats": caveats(paired, recall),
     }
 
     def write(draft: Path) -> int:
@@ -140,7 +141,7 @@ def strongest_comparison(truth: pl.DataFrame, paired: pl.DataFrame) -> dict[str,
     return {key: row[key] for key in ("policy", "reference", "metric", "difference", "low", "high")} | {"beats": beats}
 
 
-def caveats(truth: pl.DataFrame, paired: pl.DataFrame, recall: float) -> list[str]:
+def caveats(paired: pl.DataFrame, recall: float) -> list[str]:
     """What a reader must know before believing the table, with this run's own numbers."""
     said = [
         "Simulated feedback: clicks come from a response model fitted on a held-out slice of real ratings, not from "

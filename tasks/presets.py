@@ -125,7 +125,7 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
         raise _explained(fault, file) from fault
 
 
-def keys(plan: type[BaseModel] = Plan) -> list[str]:
+def known_keys(plan: type[BaseModel] = Plan) -> list[str]:
     """Every key that `--set` accepts."""
     return sorted(set(_keys(plan.model_json_schema(), "")))
 
@@ -142,7 +142,7 @@ def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any] | None = Non
 
 
 def _put(values: dict[str, Any], key: str, value: object) -> None:
-    known = keys()
+    known = known_keys()
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         tail = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
@@ -169,7 +169,7 @@ def _explained(fault: ValidationError, file: Path) -> InputError:
     place = [str(part) for part in first["loc"] if part not in tags]
     key = ".".join(place)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, keys(), n=1, cutoff=0.0)
+        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
         return InputError(f"there is no key {key!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
     given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
     return InputError(f"{key}: {first['msg']}{given}", file=file, remedy="correct the value")

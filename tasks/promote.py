@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rlrec import recipes
 from rlrec.corpus import Corpus
+from rlrec.errors import InputError
 from rlrec.feedback.contexts import read_contexts
 from rlrec.recipes import FineTuning
 from tasks import tracking as runs
@@ -138,3 +139,23 @@ def load(uri: str) -> mlflow.pyfunc.PyFuncModel:
     mlflow.set_tracking_uri(runs.uri())
     mlflow.set_registry_uri(runs.uri())
     return mlflow.pyfunc.load_model(uri)
+
+
+def find_version(model: str) -> tuple[str, str]:
+    """The `models:/` URI and the version of `NAME@alias` or `NAME/version`.
+
+    Raises:
+        InputError: there is no such model, alias or version.
+    """
+    api = runs.client()
+    name, at, alias = model.partition("@")
+    name, _, number = (name, "", "") if at else model.rpartition("/")
+    try:
+        found = api.get_model_version_by_alias(name, alias) if at else api.get_model_version(name, number)
+    except mlflow.exceptions.MlflowException as fault:
+        known = sorted(entry.name for entry in api.search_registered_models())
+        raise InputError(
+            f"no registered model {model!r}",
+            remedy=f"registered here: {', '.join(known) or 'none yet, run `rlrec run` first'}; write NAME@{ALIAS}",
+        ) from fault
+    return f"models:/{found.name}/{found.version}", str(found.version)

@@ -9,8 +9,8 @@ import polars as pl
 from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.tables import RECOMMENDATIONS, check
-from tasks.artifacts import Artifact, store
-from tasks.promote import Registered, load
+from tasks.artifacts import Artifact, aside, store
+from tasks.promote import Registered, find_version, load
 from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
@@ -58,3 +58,27 @@ def write_lists(uri: str, version: str, users: list[str], k: int, draft: Path) -
     check(lists, RECOMMENDATIONS)
     lists.write_parquet(draft)
     return lists.height
+
+
+def recommend_file(model: str, users: Path, out: Path, k: int) -> int:
+    """Lists for the column `user` of a Parquet or csv file, by `NAME@alias` or `NAME/version`; returns the rows.
+
+    Raises:
+        InputError: the file, its column, or the model is not there.
+    """
+    if not users.is_file():
+        raise InputError("the file of users does not exist", file=users, remedy="give a Parquet or csv file")
+    read = pl.read_parquet if users.suffix == ".parquet" else pl.read_csv
+    try:
+        frame = read(users)
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        raise InputError(f"the file of users cannot be read: {fault}", file=users, remedy="Parquet or csv") from fault
+    if "user" not in frame.columns:
+        raise InputError(
+            f"the file has no column user; found: {', '.join(frame.columns)}", file=users, column="user",
+            remedy="name the column `user`",
+        )  # fmt: skip
+    uri, version = find_version(model)
+    wanted = [str(user) for user in frame["user"].unique(maintain_order=True)]
+    with aside(out.absolute()) as draft:
+        return write_lists(uri, version, wanted, k, draft)

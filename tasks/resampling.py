@@ -1,6 +1,7 @@
 """Means over users with bootstrap intervals, by seed and over seeds, and paired differences; resamples are shared."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from tasks.contenders import RL, Row
 from tasks.presets import Evaluation
 
 
+@lru_cache(maxsize=4)
 def _resamples(users: int, evaluation: Evaluation) -> np.ndarray:
-    """How often each user is drawn in each bootstrap resample, over the number of users: [R, N]."""
+    """How often each user is drawn in each bootstrap resample, over the number of users: [R, N]; shared by all rows."""
     generator = np.random.default_rng(evaluation.seeds[0])
     return generator.multinomial(users, np.full(users, 1.0 / users), size=evaluation.resamples) / users
 

@@ -27,6 +27,7 @@ from rlrec.simulators.logged_slates import World, click_probability, log_request
 from rlrec.tables import CANDIDATES, EDGES, LOGGED_SLATES, check
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import read_tensors, seeded, write_tensors
+from tasks.scorers import train_scorers
 from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def simulate(
         liked = interactions(tables, ["train"], positive_from=world.positive_from)
         feedback = interactions(tables, ["feedback"], positive_from=world.positive_from)
         user = torch.from_numpy(np.flatnonzero(np.diff(feedback.indptr))).long()
-        candidates, origins = candidate_sets(tables, user, liked[user.numpy()], ["train"], world)
+        candidates, origins = candidate_sets(
+            tables, train_scorers(corpus, world.positive_from).gfcf, user, liked[user.numpy()], ["train"], world
+        )
         logits = logger_logits(tables, user, candidates, world)
         marginals, error = logging_marginals(logits, world, seeded(world.seed, "marginals"))
         click = true_clicks(feedback, user, world).gather(1, candidates)
@@ -116,9 +119,9 @@ def simulate(
 
 
 def candidate_sets(
-    tables: Corpus, user: Tensor, history: sparse.csr_array, before: list[str], world: World
+    tables: Corpus, scorer: GfCf, user: Tensor, history: sparse.csr_array, before: list[str], world: World
 ) -> tuple[Tensor, Tensor]:
-    """Candidates of these users, given the rows of their history: GF-CF score (fitted on `train`), meta-path, tail.
+    """Candidates of these users, given the rows of their history: by score, meta-path and tail.
 
     What a user did in the splits `before` is seen and never a candidate.
     """
@@ -128,7 +131,6 @@ def candidate_sets(
     catalogue = tables.catalogue()
     tail = tail_items(popularity, torch.from_numpy(catalogue.eligible))
     passed = seen(tables, before)[user.numpy()]
-    scorer = GfCf.fit(liked)
     quotas = Quotas(world.candidates, world.metapath_candidates, world.tail_candidates)
     parts = [
         _candidates_of(scorer, paths, tail, user[rows], history[rows], passed[rows], quotas, world.seed)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from joblib import parallel_config
 from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
@@ -41,7 +42,10 @@ class RewardModel:
             random_state=seed,
         )
         columns = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "target", "weight")}
-        return RewardModel(trees.fit(columns["features"], columns["target"], sample_weight=columns["weight"]))
+        # scikit-learn polls its binning threads by sleeping, which takes longer than the binning
+        with parallel_config(backend="sequential"):
+            trees.fit(columns["features"], columns["target"], sample_weight=columns["weight"])
+        return RewardModel(trees)
 
     def predict(self, features: Float[Tensor, "N C F"]) -> Float[Tensor, "N C"]:
         """f, kept inside [1e-4, 1]."""

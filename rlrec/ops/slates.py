@@ -3,11 +3,14 @@
 Slates are given here as *places* in the candidate axis (0..C-1); policies translate to item ids.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 CHUNK_ELEMENTS = 4_000_000
+SMALLEST_REST = 1e-12  # what a prefix leaves is at least this share, so that rounding cannot make it negative
 
 
 def discounts(k: int) -> Float[Tensor, "K"]:
@@ -46,7 +49,8 @@ def gumbel_top_k(logits: Float[Tensor, "B C"], k: int, group: int, generator: to
     Source: Yellott (1977); Kool et al. (2019), eq. 5.
     """
     shape = (logits.shape[0], group, logits.shape[1])
-    waiting = torch.empty(shape, dtype=logits.dtype, device=logits.device).exponential_(generator=generator)
+    uniform = torch.rand(shape, dtype=logits.dtype, device=logits.device, generator=generator)
+    waiting = -torch.log(uniform.clamp_(min=torch.finfo(logits.dtype).tiny))
     return (logits.unsqueeze(1) - torch.log(waiting)).topk(k, dim=2).indices
 
 
@@ -77,17 +81,32 @@ def mixture_log_prob(
 
 def plackett_luce_marginals(
     logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "B K C"], Float[Tensor, "B K C"]]:
-    """π(i at k) and its Monte Carlo standard error, by averaging exact conditionals over sampled prefixes.
+) -> Float[Tensor, "B K C"]:
+    """π(i at k), by averaging exact conditionals over sampled prefixes; position 1 is exact, rows sum to 1.
 
     π(i at k | prefix) = e^{s_i} 1[i ∉ prefix] / (Z - Σ_{j ∈ prefix} e^{s_j}), so that the average over prefixes is
-    e^{s_i}(Σ_n D_nk - Σ_n D_nk 1[i ∈ prefix_nk]) / n with D = 1/(Z - ΣS): two sums instead of an [N, K, C] array.
-    Position 1 is exact. Rows sum to 1.
+    e^{s_i}(Σ_n D_nk - Σ_n D_nk 1[i ∈ prefix_nk]) / n with D = 1/(Z - Σ): two sums instead of an [N, K, C] array.
     """
+    parts = [total / prefixes for total in _prefix_sums(logits, k, prefixes, generator, power=1)]
+    marginals = torch.cat(parts).clamp_min(0.0)
+    return (marginals / marginals.sum(2, keepdim=True)).float()
+
+
+def marginal_errors(
+    logits: Float[Tensor, "B C"], marginals: Float[Tensor, "B K C"], prefixes: int, generator: torch.Generator
+) -> Float[Tensor, "B K C"]:
+    """Monte Carlo standard errors of `plackett_luce_marginals` with as many prefixes: √((E[p²] - E[p]²) / (n - 1))."""
+    parts = [total / prefixes for total in _prefix_sums(logits, marginals.shape[1], prefixes, generator, power=2)]
+    spread = (torch.cat(parts) - marginals.double() ** 2).clamp_min(0.0)
+    return (spread / max(1, prefixes - 1)).sqrt().float()
+
+
+def _prefix_sums(
+    logits: Float[Tensor, "B C"], k: int, prefixes: int, generator: torch.Generator, power: int
+) -> Iterator[Float[Tensor, "b K C"]]:
+    """Σ_n π(i at k | prefix_n)^power, for a few contexts at a time."""
     batch, size = logits.shape
     probability = torch.softmax(logits.double(), dim=1)
-    marginals = torch.zeros(batch, k, size, dtype=torch.float64)
-    variance = torch.zeros_like(marginals)
     chunk = max(1, CHUNK_ELEMENTS // (prefixes * size))
     for start in range(0, batch, chunk):
         part = slice(start, start + chunk)
@@ -95,13 +114,8 @@ def plackett_luce_marginals(
         places = gumbel_top_k(logits[part], k, prefixes, generator)
         shown = p.unsqueeze(1).expand(-1, prefixes, -1).gather(2, places)
         taken = torch.cumsum(shown, dim=2) - shown
-        density = 1.0 / (1.0 - taken).clamp_min(1e-12)
-        mean, square = (_outside(places, density**power, size) * p.unsqueeze(1) ** power / prefixes for power in (1, 2))
-        marginals[part] = mean
-        variance[part] = (square - mean**2).clamp_min(0.0) / max(1, prefixes - 1)
-    marginals = marginals.clamp_min(0.0)
-    marginals = marginals / marginals.sum(2, keepdim=True)
-    return marginals.float(), variance.sqrt().float()
+        density = 1.0 / (1.0 - taken).clamp_min(SMALLEST_REST)
+        yield _outside(places, density**power, size) * p.unsqueeze(1) ** power
 
 
 def _outside(places: Int[Tensor, "B N K"], weight: Float[Tensor, "B N K"], size: int) -> Float[Tensor, "B K C"]:
@@ -110,9 +124,9 @@ def _outside(places: Int[Tensor, "B N K"], weight: Float[Tensor, "B N K"], size:
     owner = torch.arange(batch).view(-1, 1).expand(batch, samples) * size
     inside = torch.zeros(batch * size, k, dtype=weight.dtype)
     for j in range(k - 1):
-        later = weight.clone()
-        later[..., : j + 1] = 0.0
-        inside.index_add_(0, (owner + places[..., j]).reshape(-1), later.reshape(-1, k))
+        later = weight[..., j + 1 :].reshape(-1, k - j - 1)
+        sums = torch.zeros(batch * size, k - j - 1, dtype=weight.dtype)
+        inside[:, j + 1 :] += sums.index_add_(0, (owner + places[..., j]).reshape(-1), later)
     return (weight.sum(1).unsqueeze(1) - inside.view(batch, size, k)).transpose(1, 2)
 
 

@@ -16,7 +16,7 @@ from scipy.stats import norm, rankdata
 from torch import Tensor
 
 from rlrec.batches import LoggedSlates
-from rlrec.ops.slates import discounts, gumbel_top_k, plackett_luce_marginals
+from rlrec.ops.slates import discounts, gumbel_top_k, marginal_errors, plackett_luce_marginals
 
 EXACT_PAIRS = 60_000_000
 SAMPLED_PAIRS = 5_000_000
@@ -83,7 +83,8 @@ def logging_marginals(
     logits: Float[Tensor, "B C"], world: World, generator: torch.Generator
 ) -> tuple[Float[Tensor, "B K C"], float]:
     """π_0(i at k) = (1-ε)·PL marginal + ε/|C|, and the largest Monte Carlo standard error among them."""
-    marginals, error = plackett_luce_marginals(logits, world.slate, world.prefixes, generator)
+    marginals = plackett_luce_marginals(logits, world.slate, world.prefixes, generator)
+    error = marginal_errors(logits, marginals, world.prefixes, generator)
     mixed = (1.0 - world.epsilon) * marginals + world.epsilon / logits.shape[1]
     return mixed, float((1.0 - world.epsilon) * error.max())
 

@@ -1,0 +1,28 @@
+"""All flows as deployments with typed forms, to be started from Prefect's page; runs happen here, one at a time."""
+
+from typing import Any
+
+from prefect import serve
+
+from flows.evaluate import evaluate
+from flows.finetune import finetune
+from flows.ingest import ingest
+from flows.pipeline import pipeline
+from flows.pretrain import pretrain
+from tasks import presets
+
+DEFAULT = "ml-100k/grpo_slate"
+
+
+def main() -> None:
+    """Serve every flow with the default preset filled in, until stopped."""
+    values: dict[str, Any] = {"plan": presets.load(DEFAULT).model_dump(mode="json")}
+    deployments = [
+        flow.to_deployment(name="default", parameters=values, concurrency_limit=1)
+        for flow in (pipeline, ingest, pretrain, finetune, evaluate)
+    ]
+    serve(*deployments, limit=1)  # pyright: ignore[reportArgumentType] - sync flows give sync deployments
+
+
+if __name__ == "__main__":
+    main()
