@@ -24,7 +24,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_PRESET = "ml-100k/grpo_slate"
 INTERVAL_SECONDS = 0.2
-REPEATS = 5
+REPEATS = 3
 MEGABYTE = 1 << 20
 IMPORTS = "import duckdb, matplotlib, mlflow, plotly, polars, prefect, sklearn, torch"
 
