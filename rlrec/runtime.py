@@ -57,7 +57,8 @@ def descend(
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(list(parameters), max_norm)
     if not bool(torch.isfinite(norm)):
-        raise DivergedError(f"loss {float(loss):.4g}, gradient norm {float(norm):.4g}: lower the learning rate")
+        value = float(loss.detach())
+        raise DivergedError(f"loss {value:.4g}, gradient norm {float(norm):.4g}: lower the learning rate")
     optimiser.step()
     return {"train/grad_norm": norm.detach()}
 
