@@ -9,17 +9,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from rlrec.errors import InputError
 
 CHUNK = 1 << 20
 
 
-class Artifact(BaseModel):
+class Artifact(BaseModel, frozen=True):
     """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, tensor or model."""
-
-    model_config = ConfigDict(frozen=True)
 
     uri: str
     digest: str

@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from pydantic import BaseModel, ConfigDict
@@ -102,7 +104,7 @@ def write_served(folder: Path, corpus: Artifact, evidence: Artifact, policy: Art
     (folder / "policy.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _versions(api: mlflow.MlflowClient, name: str) -> list[mlflow.entities.model_registry.ModelVersion]:
+def _versions(api: mlflow.MlflowClient, name: str) -> list[ModelVersion]:
     return list(api.search_model_versions(f"name='{name}'"))
 
 
@@ -131,7 +133,7 @@ def _log(
         else:
             with mlflow.start_run(run_id=run.run_id):
                 logged = mlflow.pyfunc.log_model(**options)
-    return str(logged.registered_model_version)
+    return str(logged.registered_model_version)  # pyright: ignore[reportPossiblyUnboundVariable] - no run swallows an error
 
 
 def load(uri: str) -> mlflow.pyfunc.PyFuncModel:
@@ -152,7 +154,7 @@ def find_version(model: str) -> tuple[str, str]:
     name, _, number = (name, "", "") if at else model.rpartition("/")
     try:
         found = api.get_model_version_by_alias(name, alias) if at else api.get_model_version(name, number)
-    except mlflow.exceptions.MlflowException as fault:
+    except MlflowException as fault:
         known = sorted(entry.name for entry in api.search_registered_models())
         raise InputError(
             f"no registered model {model!r}",
