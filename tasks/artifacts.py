@@ -16,7 +16,7 @@ from rlrec.errors import InputError
 CHUNK = 1 << 20
 
 
-class Artifact(BaseModel):
+class Artifact(BaseModel, frozen=True):
     """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, tensor or model."""
 
     model_config = ConfigDict(frozen=True)

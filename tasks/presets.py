@@ -29,7 +29,7 @@ class Data(BaseModel):
     """A folder or archive with the raw files; obtained from the official place when empty."""
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, frozen=True):
     """How policies are compared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -3,11 +3,14 @@
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from pydantic import BaseModel, ConfigDict
@@ -102,7 +105,7 @@ def write_served(folder: Path, corpus: Artifact, evidence: Artifact, policy: Art
     (folder / "policy.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _versions(api: mlflow.MlflowClient, name: str) -> list[mlflow.entities.model_registry.ModelVersion]:
+def _versions(api: mlflow.MlflowClient, name: str) -> list[ModelVersion]:
     return list(api.search_model_versions(f"name='{name}'"))
 
 
@@ -126,12 +129,8 @@ def _log(
             "pip_requirements": [f"{library}=={runs.version(library)}" for library in LIBRARIES],
             "registered_model_name": name,
         }
-        if run.run_id is None:
-            logged = mlflow.pyfunc.log_model(**options)
-        else:
-            with mlflow.start_run(run_id=run.run_id):
-                logged = mlflow.pyfunc.log_model(**options)
-    return str(logged.registered_model_version)
+        with mlflow.start_run(run_id=run.run_id) if run.run_id else nullcontext():
+            return str(mlflow.pyfunc.log_model(**options).registered_model_version)
 
 
 def load(uri: str) -> mlflow.pyfunc.PyFuncModel:
@@ -152,7 +151,7 @@ def find_version(model: str) -> tuple[str, str]:
     name, _, number = (name, "", "") if at else model.rpartition("/")
     try:
         found = api.get_model_version_by_alias(name, alias) if at else api.get_model_version(name, number)
-    except mlflow.exceptions.MlflowException as fault:
+    except MlflowException as fault:
         known = sorted(entry.name for entry in api.search_registered_models())
         raise InputError(
             f"no registered model {model!r}",

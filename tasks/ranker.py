@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 import torch
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 from safetensors.torch import load_file
 
 from rlrec.batches import Contexts
@@ -15,7 +16,7 @@ from rlrec.ops.slates import greedy_top_k
 from rlrec.policies.plackett_luce import PlackettLuce
 
 
-class SlateRanker(mlflow.pyfunc.PythonModel):
+class SlateRanker(PythonModel):
     """Users in, ranked items out: the actor over each user's stored candidates and features."""
 
     def load_context(self, context: Any) -> None:
@@ -35,7 +36,7 @@ class SlateRanker(mlflow.pyfunc.PythonModel):
         self.users = {name: number for number, name in enumerate(facts["users"]) if number}
 
     @torch.no_grad()
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002 - MLflow's interface
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002 - MLflow's interface
         """A row for each (user, rank): item, title, score, and π of the item at its rank given what stands above it.
 
         Raises:
@@ -49,11 +50,12 @@ class SlateRanker(mlflow.pyfunc.PythonModel):
         if unknown:
             raise ValueError(f"{len(unknown)} unknown users, the first: {', '.join(unknown[:5])}")
         state = self.scorer.state(torch.tensor([self.users[user] for user in wanted]))
-        if k > state.candidates.shape[1]:
-            raise ValueError(f"k is {k}, but there are {state.candidates.shape[1]} candidates a user")
+        candidates = self.policy.candidates(state)
+        if k > candidates.shape[1]:
+            raise ValueError(f"k is {k}, but there are {candidates.shape[1]} candidates a user")
         scores = self.scorer.scores(state)
         places = greedy_top_k(scores, k)
-        slate = state.candidates.gather(1, places)
+        slate = candidates.gather(1, places)
         chance = self.policy.log_prob(state, slate.unsqueeze(1)).squeeze(1).exp()
         chosen = slate.reshape(-1).tolist()
         return pd.DataFrame(
@@ -68,4 +70,4 @@ class SlateRanker(mlflow.pyfunc.PythonModel):
         )
 
 
-mlflow.models.set_model(SlateRanker())
+set_model(SlateRanker())

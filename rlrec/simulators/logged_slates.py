@@ -24,7 +24,7 @@ SAMPLED_PAIRS = 5_000_000
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class World(BaseModel):
+class World(BaseModel, frozen=True):
     """Constants of the simulated world."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
