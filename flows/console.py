@@ -19,6 +19,9 @@ CHANGES = Annotated[
 
 def plan_of(preset: str, data: Path | None, changes: list[str] | None) -> Any:
     """The typed plan of a preset with the command line's changes."""
+    from tasks import environment
+
+    environment.prepare()
     from tasks import presets
 
     return presets.load(preset, changes or (), None if data is None else str(data))

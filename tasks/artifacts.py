@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from rlrec.errors import InputError
 
@@ -18,6 +18,8 @@ CHUNK = 1 << 20
 
 class Artifact(BaseModel, frozen=True):
     """A stored result: where it is, what it holds, its SHA-256, how long it took. Never a frame, tensor or model."""
+
+    model_config = ConfigDict(frozen=True)
 
     uri: str
     digest: str

@@ -8,7 +8,7 @@ STARTUP_SECONDS = "180"  # a fresh server database takes longer than Prefect's d
 
 
 def prepare() -> None:
-    """Keep servers, results and telemetry inside `home()`; call before importing prefect or mlflow.
+    """Keep servers, results and telemetry inside `home()`; call before importing prefect, mlflow or torch.
 
     Log lines of the tasks go to Prefect; the terminal shows them as progress, not as Prefect's own lines.
     """
@@ -25,6 +25,7 @@ def prepare() -> None:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "GIT_PYTHON_REFRESH": "quiet",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin for work steal the cores of the servers beside them
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

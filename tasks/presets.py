@@ -32,7 +32,7 @@ class Data(BaseModel):
 class Evaluation(BaseModel, frozen=True):
     """How policies are compared."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3)
     """Seeds of every trained row; each trains Stage A and Stage B anew."""

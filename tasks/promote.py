@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,12 +129,8 @@ def _log(
             "pip_requirements": [f"{library}=={runs.version(library)}" for library in LIBRARIES],
             "registered_model_name": name,
         }
-        if run.run_id is None:
-            logged = mlflow.pyfunc.log_model(**options)
-        else:
-            with mlflow.start_run(run_id=run.run_id):
-                logged = mlflow.pyfunc.log_model(**options)
-    return str(logged.registered_model_version)  # pyright: ignore[reportPossiblyUnboundVariable] - no run swallows an error
+        with mlflow.start_run(run_id=run.run_id) if run.run_id else nullcontext():
+            return str(mlflow.pyfunc.log_model(**options).registered_model_version)
 
 
 def load(uri: str) -> mlflow.pyfunc.PyFuncModel:

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import torch
-from mlflow.models.model import set_model
+from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 from safetensors.torch import load_file
 
@@ -36,12 +36,7 @@ class SlateRanker(PythonModel):
         self.users = {name: number for number, name in enumerate(facts["users"]) if number}
 
     @torch.no_grad()
-    def predict(  # pyright: ignore[reportIncompatibleMethodOverride] - MLflow hands over what the signature says
-        self,
-        context: Any,  # noqa: ARG002 - MLflow's interface
-        model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,
-    ) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:  # noqa: ARG002 - MLflow's interface
         """A row for each (user, rank): item, title, score, and π of the item at its rank given what stands above it.
 
         Raises:
@@ -55,7 +50,7 @@ class SlateRanker(PythonModel):
         if unknown:
             raise ValueError(f"{len(unknown)} unknown users, the first: {', '.join(unknown[:5])}")
         state = self.scorer.state(torch.tensor([self.users[user] for user in wanted]))
-        candidates = cast(torch.Tensor, state.candidates)
+        candidates = self.policy.candidates(state)
         if k > candidates.shape[1]:
             raise ValueError(f"k is {k}, but there are {candidates.shape[1]} candidates a user")
         scores = self.scorer.scores(state)

@@ -27,7 +27,7 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class World(BaseModel, frozen=True):
     """Constants of the simulated world."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     positive_from: float = 4.0
     """Ratings from here on are positives; events without a value are positives."""
