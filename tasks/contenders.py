@@ -85,7 +85,8 @@ def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: E
     tables = Corpus.of(corpus.path)
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
     more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
-    clicks = clicked(Simulated.of(simulated), liked.shape)
+    shape = (liked.shape[0], liked.shape[1])
+    clicks = clicked(Simulated.of(simulated), shape)
     fits: list[Baselines] = []
     for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
         history = _union(more, clicks) if name == CLICKS else more
