@@ -15,10 +15,7 @@ def neighbour_places(
     place[:, 0] = -1
     around = neighbours[:, candidates]
     return (
-        place.view(1, batch, size)
-        .expand(len(neighbours), -1, -1)
-        .gather(2, around.flatten(2).long())
-        .view_as(around)
+        place.view(1, batch, size).expand(len(neighbours), -1, -1).gather(2, around.flatten(2).long()).view_as(around)
     )
 
 
