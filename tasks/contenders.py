@@ -162,8 +162,8 @@ def heldout_rows(
     recipe: FineTuning,
     evaluation: Evaluation,
 ) -> Iterator[Row]:
-    before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
-    clicks = clicked(universe, shape_of(before))
+    before = interactions(Corpus.of(corpus.path), BEFORE_TEST, positive_from=world.positive_from)
+    clicks = clicked(Simulated.of(simulated), shape_of(before))
     for fit in baselines(corpus, simulated, world, evaluation):
         history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
         for name, scorer in fit.named():
