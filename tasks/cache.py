@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
+from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
 from tasks.artifacts import Artifact, described, home
@@ -34,9 +35,11 @@ class ByContent(CachePolicy):
         **_: Any,
     ) -> str | None:
         key = content_key(task_ctx.task.name, inputs)
-        if described(place(task_ctx.task.name, key)) is None:
-            (results_folder() / key).unlink(missing_ok=True)
-        return key
+        target = place(task_ctx.task.name, key)
+        record = hashlib.sha256(str(target).encode()).hexdigest()[:32]  # another home has other files
+        if described(target) is None:
+            (Path(get_current_settings().results.local_storage_path) / record).unlink(missing_ok=True)
+        return record
 
 
 BY_CONTENT = ByContent()
@@ -52,11 +55,6 @@ def content_key(name: str, inputs: Mapping[str, Any]) -> str:
 def place(name: str, key: str) -> Path:
     """Where the result of a task lies: derived from its content key, so that a rerun finds it."""
     return home() / "store" / name / key
-
-
-def results_folder() -> Path:
-    """Where Prefect keeps what tasks returned: Artifacts, a few lines of JSON each."""
-    return home() / "results"
 
 
 @cache

@@ -85,7 +85,8 @@ def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: E
     tables = Corpus.of(corpus.path)
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
     more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
-    clicks = clicked(Simulated.of(simulated), shape_of(liked))
+    shape = (liked.shape[0], liked.shape[1])
+    clicks = clicked(Simulated.of(simulated), shape)
     fits: list[Baselines] = []
     for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
         history = _union(more, clicks) if name == CLICKS else more
@@ -161,8 +162,8 @@ def heldout_rows(
     recipe: FineTuning,
     evaluation: Evaluation,
 ) -> Iterator[Row]:
-    before = interactions(tables, BEFORE_TEST, positive_from=world.positive_from)
-    clicks = clicked(universe, shape_of(before))
+    before = interactions(Corpus.of(corpus.path), BEFORE_TEST, positive_from=world.positive_from)
+    clicks = clicked(Simulated.of(simulated), shape_of(before))
     for fit in baselines(corpus, simulated, world, evaluation):
         history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
         for name, scorer in fit.named():

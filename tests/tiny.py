@@ -71,3 +71,47 @@ def tiny_corpus(folder: Path) -> Path:
     """Write the raw files to `folder/raw`, ingest them to `folder/corpus`, return the latter."""
     source = fetch("ml-100k", write_tiny(folder / "raw"))
     return ingest(source, folder / "corpus").path
+
+
+def write_preset(folder: Path, raw: Path) -> Path:
+    """A plan small enough for tests, over the raw files of the synthetic world."""
+    preset = folder / "tiny.toml"
+    preset.write_text(
+        f"""
+[data]
+name = "ml-100k"
+path = "{raw}"
+
+[world]
+candidates = 10
+metapath_candidates = 2
+tail_candidates = 1
+slate = 5
+train_requests = 8
+select_requests = 2
+eval_requests = 4
+prefixes = 100
+
+[pretraining]
+algorithm = "graph_cl"
+epochs = 3
+
+[feedback]
+trees = 20
+smallest_leaf = 20
+
+[fine_tuning]
+slate = 5
+epochs = 4
+learning_rate = 0.003
+
+[evaluation]
+seeds = [1, 2]
+cutoffs = [5, 8]
+resamples = 100
+target_prefixes = 100
+select_prefixes = 50
+""",
+        encoding="utf-8",
+    )
+    return preset

@@ -1,0 +1,41 @@
+"""One Prefect server for all tests of flows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import write_preset, write_tiny
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw files of the synthetic world."""
+    return write_tiny(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture
+def preset(tmp_path: Path, raw: Path) -> Path:
+    """A small plan over them."""
+    return write_preset(tmp_path, raw)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The session's harness: an own database, no heartbeat, no log upload."""
+    import os
+
+    os.environ["RLREC_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    from tasks import environment
+
+    environment.prepare()
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
+    with prefect_test_harness(server_startup_timeout=180), temporary_settings(quiet):
+        yield
