@@ -85,7 +85,7 @@ def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: E
     tables = Corpus.of(corpus.path)
     liked = interactions(tables, ["train"], positive_from=world.positive_from)
     more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
-    shape = (liked.shape[0], liked.shape[1])
+    shape = shape_of(liked)
     clicks = clicked(Simulated.of(simulated), shape)
     fits: list[Baselines] = []
     for name, rows in ((TRAIN, liked), (CLICKS, _union(liked, clicks)), (FEEDBACK, more)):
