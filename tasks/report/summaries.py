@@ -1,17 +1,18 @@
 """Summaries of a results folder: markdown for the orchestrator's page, and a few lines for the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tasks.report.grids import Cell, Grid, glance_grid, heldout_grids, policy_grid
+from tasks.report.grids import KINDS, Cell, Grid, glance_grid, heldout_grids, policy_grid
 from tasks.report.results import Results
-from tasks.report.wording import caveats, headline_sentence
+from tasks.report.wording import caveats, estimator_title, headline_sentence
 
 TERMINAL_METRICS = 4  # accuracy columns that fit beside the names
+TERMINAL_VALUES = (*KINDS.values(), estimator_title("dr"), "Verdict")
 SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]|#"} | {"<": "&lt;", "\n": " "})
 STYLES = {"best": "bold", "verdict trust": "green", "verdict caution": "yellow", "verdict no_support": "red"}
 
@@ -53,22 +54,23 @@ def terminal_summary(results: Results, paths: Mapping[str, Path] | None = None) 
     """Headline, the two small tables and where the files are, for `rich`."""
     parts: list[Text | Table] = [Text(headline_sentence(results), style="bold")]
     policies, accuracy = policy_grid(results), heldout_grids(results)[:1]
-    parts += [terminal_table(policies)] if policies else []
-    parts += [terminal_table(grid, columns=TERMINAL_METRICS) for grid in accuracy]
+    parts += [terminal_table(policies, TERMINAL_VALUES)] if policies else []
+    parts += [terminal_table(grid, grid.columns[:TERMINAL_METRICS]) for grid in accuracy]
     parts += [Text(f"{name}: {path}", overflow="fold") for name, path in (paths or {}).items()]
     return Group(*parts)
 
 
-def terminal_table(grid: Grid, columns: int | None = None) -> Table:
-    """A grid as a narrow terminal table: values only, intervals stand in the report."""
+def terminal_table(grid: Grid, columns: Sequence[str]) -> Table:
+    """A grid's named columns as a narrow terminal table: values only, intervals stand in the report."""
+    places = [place for place, title in enumerate(grid.columns) if title in columns]
     table = Table(title=Text(grid.caption), title_justify="left", box=None, pad_edge=False, title_style="bold")
     table.add_column(grid.rows_are, no_wrap=True)
-    for title in grid.columns[:columns]:
-        table.add_column(Text(title), justify="right")
+    for place in places:
+        table.add_column(Text(grid.columns[place]), justify="right")
     for group, rows in grid.groups:
         if group:
             table.add_row(Text(group, style="dim"))
         for row in rows:
-            cells = (Text(cell.text, style=STYLES.get(cell.style, "")) for cell in row.cells[:columns])
-            table.add_row(Text(row.name), *cells)
+            cells = [row.cells[place] for place in places]
+            table.add_row(Text(row.name), *(Text(cell.text, style=STYLES.get(cell.style, "")) for cell in cells))
     return table

@@ -69,7 +69,8 @@ def fetch(name: str, path: Path | None = None) -> Source:
         origin = f"files of the user at {path}"
     else:
         layout, folder, files, origin = find_public(dataset, tried)
-    graph, knowledge, reason = find_knowledge(dataset, folder, origin, tried)
+    published = digest_of_raw(files[1]) == layout.items.sha256
+    graph, knowledge, reason = find_knowledge(dataset, folder, origin, tried, published)
     forms = (layout.ratings, layout.items, graph.knowledge, graph.links)
     used = [(form, place) for form, place in zip(forms, (*files, *(knowledge or (None, None))), strict=True) if place]
     digests = {form.name: digest_of_raw(place) for form, place in used}
@@ -160,15 +161,20 @@ def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple
 
 
 def find_knowledge(
-    dataset: Dataset, folder: Path, origin: str, tried: list[str]
+    dataset: Dataset, folder: Path, origin: str, tried: list[str], published: bool
 ) -> tuple[Graph, tuple[Path, Path] | None, str]:
-    """The knowledge graph, its files beside the ratings or from the wheel, and where from; or no files, and why."""
+    """The knowledge graph, its files beside the ratings or from the wheel, and where from; or no files, and why.
+
+    The wheel's graph names items by number: it is only taken when the item file is the `published` one.
+    """
     for graph in dataset.graphs:
         knowledge, links = locate(folder, graph.knowledge.name), locate(folder, graph.links.name)
         if knowledge and links:
             return graph, (knowledge, links), origin
     way, graph = public_ways(dataset)["wheel"], dataset.wheel.graph
     forms = (graph.knowledge, graph.links)
+    if not published:
+        return graph, None, "none, genre triples only: the item file is not the published one that the graph is about"
     if place := cached(dataset, way, forms, tried) or download(dataset, way, forms, tried):
         return graph, (place / graph.knowledge.name, place / graph.links.name), way.origin
     log.warning("no knowledge graph for %s, genre triples only: %s", dataset.name, tried[-1])
