@@ -25,7 +25,7 @@ def prepare() -> None:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "GIT_PYTHON_REFRESH": "quiet",
-        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin for work steal the cores of the servers beside them
+        "GOMP_SPINCOUNT": "1000",  # threads that spin longer for work steal the cores of whatever runs beside them
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -294,6 +294,20 @@ def write_ml_1m(folder: Path) -> Path:
     return folder
 
 
+def publish_items(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make this folder's movies.dat the one that ML-1M's description knows."""
+    known = DATASETS["ml-1m"]
+    digest = hashlib.sha256((folder / "movies.dat").read_bytes()).hexdigest()
+    layout = replace(known.layouts[0], items=replace(known.layouts[0].items, sha256=digest))
+    monkeypatch.setitem(DATASETS, "ml-1m", replace(known, layouts=(layout,)))
+
+
+def test_the_published_graph_is_not_joined_to_other_items(tmp_path):
+    source = fetch("ml-1m", write_ml_1m(tmp_path / "own"))
+    assert (source.knowledge, source.links) == (None, None)
+    assert "the item file is not the published one" in source.knowledge_origin
+
+
 def test_ml_1m_is_offered_the_graph_of_the_wheel(raw, tmp_path, monkeypatch):
     pretend(monkeypatch, raw, DEAD)
     wheel = pack_atomic(tmp_path, raw)
@@ -304,6 +318,7 @@ def test_ml_1m_is_offered_the_graph_of_the_wheel(raw, tmp_path, monkeypatch):
         DATASETS, "ml-1m", replace(DATASETS["ml-1m"], graphs=(*ML_1M.graphs[:1], graph), wheel=wheel_of_both)
     )
     folder = write_ml_1m(tmp_path / "own")
+    publish_items(monkeypatch, folder)
     source = fetch("ml-1m", folder)
     assert source.knowledge_origin == "PyPI wheel recbole==1.2.1"
     assert (source.knowledge.name, source.links.name) == ("ml-100k.kg", "ml-100k.link")
@@ -316,8 +331,10 @@ def test_ml_1m_is_offered_the_graph_of_the_wheel(raw, tmp_path, monkeypatch):
     assert str(folder) in own.knowledge_origin
 
 
-def test_ml_1m_goes_on_without_a_graph_and_says_why(tmp_path, no_pip):
-    source = fetch("ml-1m", write_ml_1m(tmp_path / "own"))
+def test_ml_1m_goes_on_without_a_graph_and_says_why(tmp_path, no_pip, monkeypatch):
+    folder = write_ml_1m(tmp_path / "own")
+    publish_items(monkeypatch, folder)
+    source = fetch("ml-1m", folder)
     assert (source.knowledge, source.links) == (None, None)
     assert source.knowledge_origin.startswith("none, genre triples only: PyPI wheel recbole==1.2.1: ERROR: No matching")
     assert "Freebase" in source.licence
