@@ -118,6 +118,8 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
         _put(values, key.strip(), _value(text.strip()))
     values["name"] = preset
     if path is not None:
+        if not Path(path).exists():
+            raise InputError("the path of the data does not exist", file=path, remedy="correct --data, or leave it out")
         values.setdefault("data", {})["path"] = path
     try:
         return Plan.model_validate(values)
