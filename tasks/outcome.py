@@ -18,6 +18,7 @@ from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.report.results import read_results
 from tasks.report.summaries import summary_markdown
+from tasks.report.wording import headline_sentence
 from tasks.warehouse import read_description
 
 logger = logging.getLogger(__name__)
@@ -205,18 +206,7 @@ def publish(
     run.files(results.path, "tables")
     run.files(page.path.parent, "report")
     run.files(lists.path, "recommendations")
-    line = summary_line(headline)
-    return Told(line, summary_markdown(found), None, cached_from)
-
-
-def summary_line(headline: Any) -> str:
-    """The comparison that decides, in one line."""
-    if headline is None:
-        return "no comparison"
-    return (
-        f"{headline.policy} minus {headline.reference}, {headline.metric}: {headline.difference:+.4f} "
-        f"[{headline.low:+.4f}, {headline.high:+.4f}]"
-    )
+    return Told(headline_sentence(found), summary_markdown(found), run.link(), cached_from)
 
 
 def _histories(artifact: Artifact, stage: str, seed: int) -> list[pl.DataFrame]:

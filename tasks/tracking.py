@@ -85,6 +85,13 @@ class Run:
             ]
             client().log_inputs(self.run_id, datasets=rows)
 
+    def link(self) -> str | None:
+        """The run's page, on the server that `rlrec ui` starts or the one that RLREC_MLFLOW_URL names."""
+        if self.run_id is None:
+            return None
+        server = os.environ.get("RLREC_MLFLOW_URL", "http://127.0.0.1:5000")
+        return f"{server}/#/experiments/{experiment()}/runs/{self.run_id}"
+
 
 @contextmanager
 def opened(name: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:

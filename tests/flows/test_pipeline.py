@@ -152,6 +152,7 @@ def test_prefect_shows_the_summary(in_home):
     with get_client(sync_client=True) as client:
         found = client.read_artifacts()
     assert any(artifact.key == "summary" and "|" in str(artifact.data) for artifact in found)
+    assert any(artifact.key == "mlflow-run" and in_home.first.run_id in str(artifact.data) for artifact in found)
 
 
 def test_the_plan_is_a_typed_form():
