@@ -20,7 +20,7 @@ from rlrec.corpus import Corpus
 from rlrec.graph.bipartite import interactions, seen, shape_of
 from rlrec.graph.metapaths import MetaPaths, from_edges
 from rlrec.metrics import tail_items
-from rlrec.ops.slates import discounts, standardise
+from rlrec.ops.slates import standardise
 from rlrec.pretrain import bpr
 from rlrec.runtime import Runtime, Start
 from rlrec.simulators.logged_slates import World, click_probability, log_requests, logging_marginals
@@ -216,8 +216,3 @@ def log_rows(log: LoggedSlates, user: Tensor, world: World, first: int) -> pl.Da
     rows = pl.DataFrame(columns).with_columns(pl.lit(value).alias(name) for name, value in constants.items())
     schema = LOGGED_SLATES.schema | {n: t for n, t in LOGGED_SLATES.optional.items() if n in rows.columns}
     return rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-
-
-def examination(world: World) -> Tensor:
-    """θ of the world's slates."""
-    return discounts(world.slate)

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rlrec.ops.slates import reward_to_go
+
 SPREAD_FLOOR = 1e-4
 DEGENERATE_RANGE = 1e-8
 
@@ -34,7 +36,7 @@ def rank_to_go(reward: Float[Tensor, "B G K"]) -> Float[Tensor, "B G K"]:
 
     Source: Zhu et al. (2025), Rank-GRPO, with reward-to-go; without the division by the per-rank spread.
     """
-    to_go = reward.flip(2).cumsum(2).flip(2)
+    to_go = reward_to_go(reward)
     return to_go - to_go.mean(1, keepdim=True)
 
 

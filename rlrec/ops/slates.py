@@ -127,11 +127,6 @@ def _moments(
         yield tuple(whole[:, at] * p.unsqueeze(1) ** power for at, power in enumerate(powers))
 
 
-def slate_reward(gain: Float[Tensor, "B G K"], examination: Float[Tensor, "K"]) -> Float[Tensor, "B G"]:
-    """R(A) = Σ_k θ_k ŷ_{a_k}: expected clicks of a slate under the position-based model (graph spec 2.4)."""
-    return (gain * examination).sum(-1)
-
-
 def reward_to_go(reward: Float[Tensor, "*S K"]) -> Float[Tensor, "*S K"]:
     """Suffix sums Σ_{j≥k} r_j: what a position and all after it bring."""
     return reward.flip(-1).cumsum(-1).flip(-1)

@@ -18,7 +18,6 @@ from rlrec.ops.slates import (
     plackett_luce_log_prob,
     plackett_luce_marginals,
     reward_to_go,
-    slate_reward,
     standardise,
     uniform_log_prob,
 )
@@ -168,10 +167,8 @@ def test_discounts_are_logarithmic():
     assert discounts(3).tolist() == pytest.approx([1.0, 1 / math.log2(3), 1 / 2])
 
 
-def test_slate_reward_and_reward_to_go():
+def test_reward_to_go_is_what_is_left():
     gain = draw(2, 3, 4)
-    theta = discounts(4).double()
-    assert torch.allclose(slate_reward(gain, theta), torch.einsum("bgk,k->bg", gain, theta))
     to_go = reward_to_go(gain)
     assert torch.allclose(to_go[..., 0], gain.sum(2))
     assert torch.allclose(to_go[..., :-1] - to_go[..., 1:], gain[..., :-1])
