@@ -36,6 +36,7 @@ LABELS = {
     "popular": "Most popular",
     "ease": "EASE",
     "gfcf": "GF-CF",
+    "again": "Clicked before, then EASE",
     "reward_model": "Reward model, ranked",
     "stage_a": "Stage A",
     "grpo": "Stage B (GRPO-RS)",
@@ -97,12 +98,20 @@ def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: E
 
 
 def clicked(universe: Simulated, shape: tuple[int, int]) -> sparse.csr_array:
-    """Items that each user clicked in `log_train`, as zeros and ones [U, I]."""
+    """How often each user clicked each item in `log_train`, as counts [U, I]."""
     log = universe.log("log_train")
     hit = log.reward > 0
     owner = universe.user[log.context].unsqueeze(1).expand_as(log.items)[hit]
     ones = np.ones(int(hit.sum()), dtype=np.float32)
-    return _union(sparse.csr_array((ones, (owner.numpy(), log.items[hit].numpy())), shape=shape))
+    counts = sparse.csr_array((ones, (owner.numpy(), log.items[hit].numpy())), shape=shape)
+    counts.sum_duplicates()
+    return counts
+
+
+def clicked_first(scores: Tensor, counts: Tensor) -> Tensor:
+    """Items by how often the user clicked them, then by score: EASE's zero diagonal keeps a click from its own item,
+    but in this world what was clicked once is likely to be clicked again."""
+    return torch.sigmoid(standardise(scores)) + counts
 
 
 def _union(*parts: sparse.csr_array) -> sparse.csr_array:
@@ -144,6 +153,10 @@ def simulated_rows(
         for name, scorer in fit.named():
             scores = scorer.predict(fit.rows[universe.user.numpy()]).gather(1, universe.candidates)
             yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, standardise(scores))
+            if name == "ease" and fit.fitted_on == CLICKS:
+                counts = clicked(universe, shape_of(fit.rows))[universe.user.numpy()]
+                again = clicked_first(scores, torch.from_numpy(counts.toarray()).gather(1, universe.candidates))
+                yield Row("again_clicks", LABELS["again"], CLICKS, None, again)
     for seed, known, policy in zip(evaluation.seeds, evidence, policies, strict=True):
         serving = read_contexts(Corpus.of(known.path / SERVING))
         yield Row("stage_a", LABELS["stage_a"], TRAIN, seed, serving.contexts.base)
@@ -167,7 +180,11 @@ def heldout_rows(
     for fit in baselines(corpus, simulated, world, evaluation):
         history = (_union(before, clicks) if fit.fitted_on == CLICKS else before)[user]
         for name, scorer in fit.named():
-            yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, scorer.predict(history))
+            scores = scorer.predict(history)
+            yield Row(f"{name}_{SHORT[fit.fitted_on]}", LABELS[name], fit.fitted_on, None, scores)
+            if name == "ease" and fit.fitted_on == CLICKS:
+                again = clicked_first(scores, torch.from_numpy(clicks[user].toarray()))
+                yield Row("again_clicks", LABELS["again"], CLICKS, None, again)
     for seed, vectors, known, policy in zip(evaluation.seeds, pretrained, evidence, policies, strict=True):
         frozen = read_tensors(vectors.path / "vectors.safetensors")
         yield Row("stage_a", LABELS["stage_a"], TRAIN, seed, frozen["users"][user] @ frozen["items"].T)
