@@ -1,6 +1,7 @@
 """What a flow shows at the terminal while it runs and when it ends, and `python -m flows.NAME PRESET`."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,20 +38,22 @@ def run_plan(flow: Callable[..., Any], plan: Any) -> Any:
 
 
 def run_flow(flow: Callable[..., Any]) -> None:
-    """The command line of one flow: PRESET [--data P] [--set key=value ...]."""
-    from flows.cli import Commands
+    """The command line of one flow: PRESET [--data P] [--set key=value ...] [--debug]."""
+    from flows.cli import Commands, configure
 
     app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.callback()(configure)
 
-    @app.callback(invoke_without_command=True)
+    @app.command("flow")
     def main(  # pyright: ignore[reportUnusedFunction] - typer calls it
-        preset: PRESET, data: DATA = None, changes: CHANGES = None, debug: bool = False
+        preset: PRESET, data: DATA = None, changes: CHANGES = None
     ) -> None:
-        if debug:
-            logging.basicConfig(level=logging.INFO)
+        """Run this flow on a preset; what was computed before is not made again."""
         typer.echo(run_plan(flow, plan_of(preset, data, changes)))
 
-    app()
+    words = sys.argv[1:]
+    debug = [word for word in words if word == "--debug"]
+    app(args=[*debug, "flow", *(word for word in words if word != "--debug")], prog_name=f"flows.{flow.__name__}")
 
 
 @contextmanager

@@ -43,6 +43,30 @@ def test_a_mistake_is_a_few_plain_lines(words, said, tmp_path):
     assert not list((tmp_path / "home").rglob("*.parquet"))
 
 
+def module(name: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", f"flows.{name}", *words]
+
+
+def test_a_flow_run_as_a_module_says_what_is_wrong(tmp_path):
+    done = subprocess.run(
+        module("finetune", "ml-100k/grpo_slat"), env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == EXIT_INPUT
+    assert "did you mean 'ml-100k/grpo_slate'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_flow_runs_as_a_module(tmp_path, preset):
+    done = subprocess.run(
+        module("pretrain", str(preset), "--set", "evaluation.seeds=[3]"),
+        env=environment(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "store" / "pretrain").glob("*.json"))) == 1
+    assert not (tmp_path / "store" / "finetune").exists()
+
+
 def started(preset: Path, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command("run", str(preset), "--set", "fine_tuning.epochs=60", "--set", "evaluation.seeds=[1]"),
