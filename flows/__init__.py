@@ -1,1 +1,5 @@
-"""Composition only: a flow is a list of tasks."""
+"""Composition only: a flow is a list of tasks. Prefect's settings are made before any flow imports it."""
+
+from tasks import environment
+
+environment.prepare()
