@@ -108,6 +108,7 @@ def half_of(results: Results, metric: str) -> str:
     return "heldout" if metric in results.heldout["metric"] else "simulated"
 
 
+HELDOUT_METRIC = "ndcg@10"
 WHERE = {"heldout": "On held-out interactions", "simulated": "In simulated feedback"}
 
 
@@ -144,18 +145,39 @@ def support_sentence(results: Results) -> str:
 
 
 def main_comparisons(results: Results) -> pl.DataFrame:
-    """The headline policy against what runs today and against the headline's reference, in both halves."""
+    """The headline policy against what runs today and the headline's reference; in the held-out half against the
+    strongest policy with the same information there, which may be another one."""
     headline = results.summary.headline
     if headline is None:
         return results.paired.clear()
     wanted = [
         headline.metric,
-        *(m for m in results.paired["metric"].unique() if family(m) in ("value",) or m == "ndcg@10"),
+        *(m for m in results.paired["metric"].unique() if family(m) in ("value",) or m == HELDOUT_METRIC),
     ]
     order = [headline.reference, results.summary.logging_policy]
+    heldout = pl.col("half") == "heldout"
+    rival = strongest_heldout(results) or headline.reference
     return results.paired.filter(
-        (pl.col("policy") == headline.policy) & pl.col("metric").is_in(wanted) & pl.col("reference").is_in(order)
-    ).sort(pl.col("half") == "heldout", pl.col("reference") != headline.reference, "metric")
+        (pl.col("policy") == headline.policy)
+        & pl.col("metric").is_in(wanted)
+        & pl.when(heldout & (pl.col("metric") == HELDOUT_METRIC))
+        .then(pl.col("reference").is_in([rival, results.summary.logging_policy]))
+        .otherwise(pl.col("reference").is_in(order))
+    ).sort(heldout, pl.col("reference") != headline.reference, "metric")
+
+
+def strongest_heldout(results: Results) -> str | None:
+    """The best policy by `HELDOUT_METRIC` that the headline policy was compared with and that knows the same."""
+    headline = results.summary.headline
+    if headline is None:
+        return None
+    compared = results.paired.filter(pl.col("policy") == headline.policy, pl.col("metric") == HELDOUT_METRIC)
+    rows = results.heldout.filter(
+        pl.col("metric") == HELDOUT_METRIC,
+        pl.col("fitted_on") == SAME_INFORMATION,
+        pl.col("policy").is_in(compared["reference"].to_list()),
+    )
+    return None if rows.is_empty() else str(rows.sort("value")["policy"][-1])
 
 
 def caveats(results: Results) -> list[str]:

@@ -72,6 +72,14 @@ def test_the_deciding_comparisons_hold_both_halves(results: Results) -> None:
     assert rows == [(who, half) for half in ("simulated", "heldout") for who in ("ease_clicks", "logging")]
 
 
+def test_the_held_out_half_is_told_against_its_own_strongest_rival(results: Results) -> None:
+    changed = with_headline(results, reference="gfcf_clicks", difference=0.166, low=0.13, high=0.2)
+    rows = main_comparisons(changed).select("reference", "half").rows()
+    assert ("gfcf_clicks", "simulated") in rows
+    assert ("ease_clicks", "heldout") in rows
+    assert ("gfcf_clicks", "heldout") not in rows
+
+
 @pytest.mark.parametrize(
     ("low", "high", "metric", "said"),
     [
