@@ -198,7 +198,8 @@ def publish(
     run.tags(
         {
             "git_commit": runs.commit(), "results_digest": results.digest, "model": f"{model.name}/{model.version}",
-            "recommendations": lists.uri, "report": page.uri,
+            "recommendations": lists.uri, "report": page.uri, "seeds": list(plan.evaluation.seeds),
+            **{f"version.{library}": number for library, number in runs.versions().items()},
             **({"cached_from": cached_from} if cached_from else {}),
         }
     )  # fmt: skip

@@ -5,7 +5,6 @@ out, so position needs no place among the features. Gradient-boosted trees are s
 before, because its own binning is slow as soon as there are weights.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer
 from torch import Tensor
 
 LOWEST_RATE = 1e-4
@@ -26,7 +23,8 @@ BIN_SAMPLE = 20_000  # impressions that quantiles are taken from
 class RewardModel:
     """A fitted f; `predict` maps [N, C, F] features to [N, C] probabilities."""
 
-    model: Pipeline
+    trees: HistGradientBoostingRegressor
+    edges: tuple[np.ndarray, ...]
 
     @staticmethod
     def fit(
@@ -38,10 +36,6 @@ class RewardModel:
         seed: int,
     ) -> "RewardModel":
         """From impressions with `features` [M, F], `target` r/θ [M] and `weight` θ [M]."""
-        bins = KBinsDiscretizer(
-            BINS, encode="ordinal", strategy="quantile", quantile_method="linear", subsample=BIN_SAMPLE,
-            random_state=seed, dtype=np.float32,
-        )  # fmt: skip
         trees = HistGradientBoostingRegressor(
             max_iter=rounds,
             max_leaf_nodes=leaves,
@@ -51,15 +45,27 @@ class RewardModel:
             random_state=seed,
         )
         columns = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "target", "weight")}
-        model = make_pipeline(bins, trees)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Bins whose width", UserWarning)  # a feature of few values has few bins
-            model.fit(
-                columns["features"], columns["target"], histgradientboostingregressor__sample_weight=columns["weight"]
-            )
-        return RewardModel(model)
+        edges = quantile_edges(columns["features"], seed)
+        trees.fit(binned(columns["features"], edges), columns["target"], sample_weight=columns["weight"])
+        return RewardModel(trees, edges)
 
     def predict(self, features: Float[Tensor, "N C F"]) -> Float[Tensor, "N C"]:
         """f, kept inside [1e-4, 1]."""
-        flat = self.model.predict(features.reshape(-1, features.shape[-1]).numpy())
+        rows = features.reshape(-1, features.shape[-1]).numpy()
+        flat = self.trees.predict(binned(rows, self.edges))
         return torch.from_numpy(np.clip(flat, LOWEST_RATE, 1.0)).float().view(features.shape[:2])
+
+
+def quantile_edges(features: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+    """For each column of [M, F], at most `BINS` - 1 values that occur in it: every distinct value where there are few."""
+    sample = features
+    if len(features) > BIN_SAMPLE:
+        sample = features[np.random.default_rng(seed).choice(len(features), BIN_SAMPLE, replace=False)]
+    levels = np.linspace(0.0, 1.0, BINS + 1)[1:]
+    return tuple(np.unique(np.quantile(column, levels, method="nearest")) for column in sample.T)
+
+
+def binned(features: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:
+    """How many edges lie at or below each value, as [M, F] numbers."""
+    codes = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges, features.T, strict=True)]
+    return np.stack(codes, axis=1).astype(np.float32)

@@ -42,3 +42,13 @@ def test_predictions_stay_probabilities():
     part = {"features": features, "target": np.where(features[:, 0] < 0.5, -0.5, 3.0), "weight": np.ones(2_000)}
     found = RewardModel.fit([part], **FIT).predict(torch.linspace(0, 1, 50).view(1, 50, 1))
     assert found[0, [0, -1]].tolist() == pytest.approx([LOWEST_RATE, 1.0])
+
+
+def test_few_values_keep_their_own_bins_and_many_keep_their_order():
+    rng = np.random.default_rng(0)
+    features = np.stack([rng.integers(0, 3, 5000), rng.normal(size=5000)], axis=1).astype(np.float32)
+    codes = binned(features, quantile_edges(features, seed=0))
+    assert len({(value, code) for value, code in zip(features[:, 0], codes[:, 0], strict=True)}) == 3
+    order = np.argsort(features[:, 1])
+    assert (np.diff(codes[order, 1]) >= 0).all()
+    assert 60 <= len(np.unique(codes[:, 1])) <= 65
