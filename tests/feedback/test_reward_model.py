@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlrec.feedback.reward_model import LOWEST_RATE, RewardModel
+from rlrec.feedback.reward_model import LOWEST_RATE, RewardModel, binned, quantile_edges
 from rlrec.ops.slates import discounts
 
 FIT = {"rounds": 60, "leaves": 4, "learning_rate": 0.1, "smallest_leaf": 50, "seed": 0}
@@ -48,7 +48,7 @@ def test_few_values_keep_their_own_bins_and_many_keep_their_order():
     rng = np.random.default_rng(0)
     features = np.stack([rng.integers(0, 3, 5000), rng.normal(size=5000)], axis=1).astype(np.float32)
     codes = binned(features, quantile_edges(features, seed=0))
-    assert len({(value, code) for value, code in zip(features[:, 0], codes[:, 0], strict=True)}) == 3
+    assert len(set(zip(features[:, 0], codes[:, 0], strict=True))) == 3
     order = np.argsort(features[:, 1])
     assert (np.diff(codes[order, 1]) >= 0).all()
     assert 60 <= len(np.unique(codes[:, 1])) <= 65
