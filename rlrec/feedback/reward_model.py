@@ -57,7 +57,7 @@ class RewardModel:
 
 
 def quantile_edges(features: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
-    """For each column of [M, F], at most `BINS` - 1 values that occur in it: every distinct value where there are few."""
+    """For each column of [M, F], at most `BINS` values that occur in it: every distinct one where there are few."""
     sample = features
     if len(features) > BIN_SAMPLE:
         sample = features[np.random.default_rng(seed).choice(len(features), BIN_SAMPLE, replace=False)]
