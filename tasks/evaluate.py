@@ -66,7 +66,8 @@ def counterfactual(
             marginals = _marginals(row, universe, world, evaluation)
             value = true_value(universe.click, marginals).numpy()
             deployed.append((row, value))
-            rounds = rounds_of(log, served[row.seed or evaluation.seeds[0]], marginals)
+            seed = evaluation.seeds[0] if row.seed is None else row.seed
+            rounds = rounds_of(log, served[seed], marginals)
             found = evaluate(
                 rounds,
                 target_policy=row.policy,
