@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from tasks.artifacts import no_space
-from tasks.queries import Query
+from tasks.queries import Query, Value
 
 MEMORY_LIMIT = "1GB"
 LARGEST_THREADS = 4
@@ -23,8 +23,29 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory database with a memory limit that spills to `scratch`."""
     threads = min(os.cpu_count() or 1, LARGEST_THREADS)
     return duckdb.connect(
-        config={"memory_limit": MEMORY_LIMIT, "threads": threads, "temp_directory": str(scratch / "spill")}
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "threads": threads,
+            "temp_directory": str(scratch / "spill"),
+            "TimeZone": "UTC",
+        }
     )
+
+
+def execute(
+    statement: str, connection: duckdb.DuckDBPyConnection, written: Path, /, **parameters: Value
+) -> duckdb.DuckDBPyConnection:
+    """Run a statement that writes the file `written`.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        return connection.execute(statement, parameters)
+    except duckdb.IOException as fault:
+        if os.strerror(errno.ENOSPC) in str(fault):
+            raise no_space(written) from fault
+        raise
 
 
 def run(query: Query, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
@@ -33,23 +54,17 @@ def run(query: Query, target: Path, connection: duckdb.DuckDBPyConnection) -> in
     Raises:
         InputError: the disk is full.
     """
-    try:
-        answer = connection.execute(
-            f"copy (\n{query.text}\n) to $target (format parquet, compression zstd)",
-            {**query.parameters, "target": str(target)},
-        ).fetchone()
-    except duckdb.IOException as fault:
-        if os.strerror(errno.ENOSPC) in str(fault):
-            raise no_space(target) from fault
-        raise
+    statement = f"copy (\n{query.text}\n) to $target (format parquet, compression zstd)"
+    answer = execute(statement, connection, target, **query.parameters, target=str(target)).fetchone()
     return int(answer[0]) if answer else 0
 
 
-def rows_of(query: Query, connection: duckdb.DuckDBPyConnection, at_most: int) -> list[dict[str, Any]]:
-    """The query's first rows, as dictionaries."""
+def rows_of(query: Query, connection: duckdb.DuckDBPyConnection, at_most: int | None = None) -> list[dict[str, Any]]:
+    """The query's rows (the first ones, with `at_most`), as dictionaries."""
     answer = connection.execute(query.text, query.parameters)
     names = [column[0] for column in answer.description]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchmany(at_most)]
+    rows = answer.fetchall() if at_most is None else answer.fetchmany(at_most)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def assure(query: Query, connection: duckdb.DuckDBPyConnection) -> None:

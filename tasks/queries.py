@@ -7,6 +7,7 @@ from typing import ClassVar
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
 Value = str | int | float | list[str]
+EARLIEST, LATEST = 0, 4_102_444_800  # 1970-01-01 and 2100-01-01, seconds UTC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,88 +35,48 @@ def plain(value: object) -> Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageLines(Query):
-    """What all staging has in common: numbered lines, how to split them, and the file's name for the quarantine."""
+class Stage(Query):
+    """A staging statement: it reads `block`, some records of a raw file, and types and judges each of them.
 
-    lines: Path
-    file_name: str
-    separator: str
-    header_lines: int
-    width: int
+    It gives the columns of its `table` (sql/staging/README.md), `line`, and why a row is rejected or dropped.
+    `several`: a record may give more than one row. `bucket_by`: the column that says whose row it is.
+    """
+
+    table: ClassVar[str]
+    several: ClassVar[bool] = False
+
+    @property
+    def bucket_by(self) -> str | None:
+        """The column with the user, for tables that are kept by user."""
+        return "user_external" if self.table in ("events", "slates") else None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRatings(StageLines):
-    """Ratings, typed and judged."""
+class MovieLensRatings(Stage):
+    """Ratings in stars."""
 
     file = "staging/movielens_ratings.sql"
-    user_field: int
-    item_field: int
-    value_field: int
-    seconds_field: int
-    lowest: int
-    highest: int
-    earliest: int
-    latest: int
+    table = "events"
+    lowest: float = 1.0
+    highest: float = 5.0
+    step: float = 1.0
+    earliest: int = EARLIEST
+    latest: int = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageFlaggedItems(StageLines):
-    """Items whose genres are flags."""
+class StagedCounts(Query):
+    """What became of a block's rows."""
 
-    file = "staging/movielens_items_flags.sql"
-    item_field: int
-    title_field: int
-    flags_field: int
-    genres: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageNamedItems(StageLines):
-    """Items whose genres are words; `year_field` 0 means that the title holds the year."""
-
-    file = "staging/movielens_items_named.sql"
-    item_field: int
-    title_field: int
-    year_field: int
-    genres_field: int
-    genre_separator: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageLinks(StageLines):
-    """Which entity of the knowledge graph an item is."""
-
-    file = "staging/knowledge_links.sql"
-    item_field: int
-    entity_field: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageTriples(StageLines):
-    """Facts of the knowledge graph."""
-
-    file = "staging/knowledge_triples.sql"
-    head_field: int
-    relation_field: int
-    tail_field: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LineCounts(Query):
-    """What became of a file's lines."""
-
-    file = "staging/line_counts.sql"
-    lines: Path
+    file = "staging/staged_counts.sql"
     staged: Path
-    header_lines: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejectCounts(Query):
-    """Why a file's lines were rejected."""
+class StagedRejects(Query):
+    """A block's rejected rows."""
 
-    file = "staging/reject_counts.sql"
+    file = "staging/staged_rejects.sql"
     staged: Path
 
 
@@ -183,16 +144,6 @@ class Quarantine(Query):
 
     file = "marts/quarantine.sql"
     staged: tuple[Path, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LostLines(Query):
-    """Check: every line is staged once."""
-
-    file = "checks/lost_lines.sql"
-    lines: Path
-    staged: Path
-    header_lines: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,76 +1,58 @@
--- Grain: one row per line of a MovieLens ratings file (u.data, ratings.dat, .inter), without header and blank lines.
--- Columns: line; user_id, item_id; value in whole stars; seconds since 1970 UTC; file; rejected_column and reason, null
--- for an accepted line; raw, only for a rejected one. The second copy of a rating is rejected.
-with lines as (
+-- Grain: one row per rating of a MovieLens file (u.data, ratings.dat, ratings.csv, .inter), the staged table events.
+-- Columns: sql/staging/README.md. Ids are positive whole numbers, stars run in steps of $step, times are seconds.
+with parsed as (
     select
         line,
-        raw,
-        string_split(raw, $separator) as fields
-    from read_parquet($lines)
-    where line > $header_lines and trim(raw) <> ''
-),
-
-parsed as (
-    select
-        line,
-        raw,
-        len(fields) as width,
+        fault,
+        case when regexp_full_match(trim(user_id), '[0-9]{1,18}') then trim(user_id)::bigint end as user_number,
+        case when regexp_full_match(trim(item_id), '[0-9]{1,18}') then trim(item_id)::bigint end as item_number,
+        try_cast(trim(rating) as double) as value,
         case
-            when regexp_full_match(trim(fields[$user_field]), '[0-9]{1,18}') then trim(fields[$user_field])::bigint
-        end as user_id,
-        case
-            when regexp_full_match(trim(fields[$item_field]), '[0-9]{1,18}') then trim(fields[$item_field])::bigint
-        end as item_id,
-        try_cast(trim(fields[$value_field]) as double) as value,
-        case
-            when regexp_full_match(trim(fields[$seconds_field]), '-?[0-9]{1,18}([.]0*)?')
-                then split_part(trim(fields[$seconds_field]), '.', 1)::bigint
+            when regexp_full_match(trim(timestamp), '-?[0-9]{1,18}([.]0*)?')
+                then split_part(trim(timestamp), '.', 1)::bigint
         end as seconds
-    from lines
+    from block
 ),
 
 judged as (
     select
         *,
         case
-            when width <> $width then null
-            when user_id is null or user_id = 0 then 'user'
-            when item_id is null or item_id = 0 then 'item'
-            when value is null or isnan(value) or value not between $lowest and $highest or value <> round(value)
+            when fault is not null then null
+            when coalesce(user_number, 0) = 0 then 'user'
+            when coalesce(item_number, 0) = 0 then 'item'
+            when
+                value is null
+                or isnan(value)
+                or value not between $lowest and $highest
+                or value / $step <> round(value / $step)
                 then 'rating'
             when seconds is null or seconds not between $earliest and $latest then 'timestamp'
-        end as rejected_column,
-        case
-            when width <> $width then format('{} fields instead of {}', width, $width)
-            when user_id is null or user_id = 0 or item_id is null or item_id = 0 then 'not a positive whole number'
-            when value is null or isnan(value) then 'not a number'
-            when value not between $lowest and $highest then format('outside {} to {}', $lowest, $highest)
-            when value <> round(value) then 'not a whole star'
-            when seconds is null then 'not a whole number of seconds'
-            when seconds < $earliest then 'before 1970'
-            when seconds > $latest then 'after 2100: seconds are expected, not milliseconds'
-        end as fault
+        end as rejected_column
     from parsed
-),
-
-first_copies as (
-    select
-        *,
-        min(line) over (partition by user_id, item_id, value, seconds, fault is null) as first_line
-    from judged
 )
 
 select
     line,
-    user_id,
-    item_id,
+    user_number::varchar as user_external,
+    item_number::varchar as item_external,
+    null::varchar as session_external,
+    'rating' as behaviour,
     value,
-    seconds,
-    $file_name as file,
+    case when rejected_column is null then to_timestamp(seconds) end as moment,
     rejected_column,
     case
         when fault is not null then fault
-        when line > first_line then format('repeats line {}', first_line)
+        when rejected_column is null then null
+        when rejected_column in ('user', 'item') then 'not a positive whole number'
+        when rejected_column = 'rating' and (value is null or isnan(value)) then 'not a number'
+        when
+            rejected_column = 'rating' and value not between $lowest and $highest
+            then format('outside {:g} to {:g}', $lowest::double, $highest::double)
+        when rejected_column = 'rating' then format('not in steps of {:g} stars', $step::double)
+        when seconds is null then 'not a whole number of seconds'
+        when seconds < $earliest then 'before 1970'
+        else 'after 2100: seconds are expected, not milliseconds'
     end as reason,
-    case when fault is not null or line > first_line then raw end as raw
-from first_copies
+    null::varchar as filter
+from judged

@@ -3,7 +3,11 @@
 Hashes are of the files inside the archives, uncompressed, and only of files that were opened and compared.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Literal
+
+NOT_PLAIN = re.compile(r"[^a-z0-9_]")
 
 MOVIELENS_LICENCE = (
     "MovieLens data, GroupLens Research, University of Minnesota: research use only, no redistribution and no "
@@ -17,7 +21,11 @@ KNOWLEDGE_LICENCE = (
 
 @dataclass(frozen=True)
 class RawFile:
-    """One raw text file: its name, how a line is split, what its columns are called, and its verified SHA-256."""
+    """One raw file: its name, how a record is split, what its columns are called, and its verified SHA-256.
+
+    `kind` is `fields` (separated text), `lines` (the whole line is the one column `raw`) or `parquet`. `optional`
+    columns may be missing from the header, and are null then. SQL calls a column by its name up to the colon.
+    """
 
     name: str
     separator: str
@@ -25,6 +33,21 @@ class RawFile:
     header: bool = False
     encoding: str = "utf-8"
     sha256: str | None = None
+    quote: str = ""
+    kind: Literal["fields", "lines", "parquet"] = "fields"
+    optional: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
+    numeric: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What SQL calls the columns, in their order."""
+        return self.called or tuple(NOT_PLAIN.sub("_", name.partition(":")[0].lower()) for name in self.columns)
+
+
+def text_lines(name: str, *, encoding: str = "utf-8") -> RawFile:
+    """A file whose lines SQL takes apart: lists, JSON lines. The one column is `raw`."""
+    return RawFile(name, "", ("raw",), kind="lines", encoding=encoding)
 
 
 @dataclass(frozen=True)

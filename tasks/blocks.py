@@ -1,0 +1,433 @@
+"""A raw file as blocks of numbered records: each line read is accounted for, and a bad one never hides the next.
+
+Blocks are cut at line ends and parsed by Arrow; DuckDB then judges their content. Lines are counted apart from the
+parser, so that a parser that loses or invents a record is caught. Files may be larger than memory.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from rlrec.errors import InputError
+from tasks.artifacts import CHUNK
+from tasks.sources.rawfiles import open_raw
+from tasks.sources.registry import RawFile
+
+BLOCK_BYTES = 16 << 20
+LONGEST_RECORD = 1 << 20  # bytes: a quote that is not closed within them is a stray one
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+SPARE = (b"\x1f", b"\x1e", b"\x1d", b"\x1c")  # separators that text hardly holds, in place of several characters
+SEPARATORS = {"\t": "TAB", "::": "'::'", ",": "','", ";": "';'", "|": "'|'", " ": "a space"}
+NEWLINE, QUOTE = ord("\n"), ord('"')
+SHOWN = 120
+UNCLOSED = "a quote is not closed"
+NOT_TEXT = "not UTF-8 text"
+csv.field_size_limit(1 << 30)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive lines; `records` has a row per record: the form's columns as text, `line`, and `fault` or null.
+
+    lines = header + blank + continued + records: a record that goes on over a line end has one line number.
+    """
+
+    records: pa.Table
+    first_line: int
+    lines: int
+    header: int = 0
+    blank: int = 0
+    continued: int = 0
+    text: bytes = field(default=b"", repr=False)
+    spans: dict[int, int] = field(default_factory=dict)
+
+    def raw(self, line: int) -> str:
+        """The record that starts in this line as it stands in the file, undecodable bytes as escapes."""
+        if not self.text:
+            (row,) = self.records.slice(line - self.first_line, 1).drop_columns(["line", "fault"]).to_pylist()
+            return str(row)
+        start = line - self.first_line
+        return b"\n".join(self._split[start : start + self.spans.get(line, 1)]).decode("utf-8", "backslashreplace")
+
+    @cached_property
+    def _split(self) -> list[bytes]:
+        return self.text.split(b"\n")
+
+
+class Reader:
+    """Iterate over one file's blocks; after the last one `sha256` is that of its uncompressed bytes."""
+
+    def __init__(self, file: Path, form: RawFile, size: int = BLOCK_BYTES) -> None:
+        self.file, self.form, self.size = file, form, size
+        self.sha256 = ""
+
+    def __iter__(self) -> Iterator[Block]:
+        """The blocks, in order.
+
+        Raises:
+            InputError: the file is missing, empty, damaged, or laid out in another way.
+        """
+        return self._columnar() if self.form.kind == "parquet" else self._textual()
+
+    def _textual(self) -> Iterator[Block]:
+        digest, line, held, layout = hashlib.sha256(), 1, b"", None
+        with open_raw(self.file) as stream:
+            while True:
+                chunk = stream.read(self.size)
+                digest.update(chunk)
+                if line == 1 and layout is None and not held:
+                    chunk = start_of(chunk, self.file)
+                text, held = whole_lines(held + chunk, final=not chunk)
+                if text and self.form.encoding != "utf-8":
+                    text = transcoded(text, self.form, self.file, line)
+                if text:
+                    header = 0
+                    if layout is None:
+                        layout = Layout.of(text, self.form, self.file)
+                        header = int(self.form.header)
+                    block, rest = layout.block(text, line, header, final=not chunk)
+                    line, held = line + block.lines, rest + held
+                    yield block
+                if not chunk:
+                    break
+        if layout is None:
+            raise InputError("the file is empty", file=self.file, remedy="hand over the complete file")
+        self.sha256 = digest.hexdigest()
+
+    def _columnar(self) -> Iterator[Block]:
+        digest = hashlib.sha256()
+        with open_raw(self.file) as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+        self.sha256 = digest.hexdigest()
+        try:
+            source = pq.ParquetFile(self.file)
+            present = place_columns(source.schema_arrow.names, self.form, self.file)
+            line = 1
+            for batch in source.iter_batches(columns=[name for name in self.form.columns if name in present]):
+                rows = pa.Table.from_batches([batch])
+                columns = {
+                    name: rows[column] if column in present else pa.nulls(len(rows), pa.string())
+                    for name, column in zip(self.form.names, self.form.columns, strict=True)
+                }
+                yield Block(numbered(columns, np.arange(line, line + len(rows))), line, len(rows))
+                line += len(rows)
+        except (pa.ArrowInvalid, OSError) as fault:
+            raise InputError(
+                f"the Parquet file cannot be read ({str(fault).splitlines()[0]})",
+                file=self.file,
+                remedy="write it again",
+            ) from fault
+
+
+def start_of(chunk: bytes, file: Path) -> bytes:
+    """The first bytes without their byte order mark.
+
+    Raises:
+        InputError: the mark is that of UTF-16.
+    """
+    if chunk.startswith(WIDE_MARKS):
+        raise InputError(
+            "the file is UTF-16 text, expected UTF-8",
+            file=file,
+            remedy=f"convert the file, for example: iconv -f UTF-16 -t UTF-8 {file.name}",
+        )
+    return chunk.removeprefix(BYTE_ORDER_MARK)
+
+
+def whole_lines(text: bytes, *, final: bool) -> tuple[bytes, bytes]:
+    """The complete lines, each ended by a newline whatever ended it before, and the bytes after them."""
+    if b"\r" in text:
+        held = b"\r" if text.endswith(b"\r") and not final else b""
+        text = text.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+    if final:
+        return (text if not text or text.endswith(b"\n") else text + b"\n"), b""
+    cut = text.rfind(b"\n") + 1
+    return text[:cut], text[cut:]
+
+
+def transcoded(text: bytes, form: RawFile, file: Path, line: int) -> bytes:
+    """The text in UTF-8.
+
+    Raises:
+        InputError: it is none in the form's encoding.
+    """
+    try:
+        return text.decode(form.encoding).encode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise InputError(
+            f"line {line + text.count(NEWLINE, 0, fault.start)} is not {form.encoding.upper()} text",
+            file=file,
+            remedy="say which encoding the file has",
+        ) from fault
+
+
+def place_columns(header: Sequence[str], form: RawFile, file: Path) -> dict[str, int]:
+    """Where each of the form's columns stands in the file; an optional one may be missing.
+
+    Raises:
+        InputError: a column is missing, or is there twice.
+    """
+    missing = [name for name in form.columns if name not in header and name not in form.optional]
+    if missing:
+        found = form.separator.join(header)
+        raise InputError(
+            f"the header line lacks {', '.join(missing)}; line 1 reads: {found[:SHOWN]}",
+            file=file,
+            column=missing[0],
+            remedy=f"let line 1 be: {' '.join(form.columns)} (separated by {shown(form.separator)})",
+        )
+    twice = next((name for name in form.columns if list(header).count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            "the header names a column twice", file=file, column=twice, remedy="rename or remove one of the two"
+        )
+    return {name: list(header).index(name) for name in form.columns if name in header}
+
+
+def shown(separator: str) -> str:
+    """A separator as people call it."""
+    return SEPARATORS.get(separator, repr(separator))
+
+
+def numbered(columns: dict[str, pa.ChunkedArray], lines: np.ndarray) -> pa.Table:
+    """The columns with line numbers and no faults."""
+    return pa.table({**columns, "line": pa.array(lines, pa.int64()), "fault": pa.nulls(len(lines), pa.string())})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file's lines are split: judged by its first line, the same for all of them."""
+
+    form: RawFile
+    width: int
+    places: dict[str, int]
+
+    @staticmethod
+    def of(text: bytes, form: RawFile, file: Path) -> "Layout":
+        """Judge the first line.
+
+        Raises:
+            InputError: its separator or its header is another one.
+        """
+        if form.kind == "lines":
+            return Layout(form, 1, {"raw": 0})
+        first = text[: text.index(b"\n")].decode("utf-8", "replace")
+        fields = split_record(first, form.separator, form.quote) or [first]
+        if not fits(fields, form):
+            for other in (name for name in SEPARATORS if name != form.separator):
+                if fits(split_record(first, other, form.quote) or [first], form):
+                    raise InputError(
+                        f"the columns are separated by {shown(other)}, expected {shown(form.separator)}",
+                        file=file,
+                        rows=1,
+                        remedy=f"write {form.name} with {shown(form.separator)} between the columns",
+                    )
+        if form.header:
+            return Layout(form, len(fields), place_columns(fields, form, file))
+        if form.numeric and fits(fields, form) and not any(part.strip().isdigit() for part in fields):
+            raise InputError(
+                f"line 1 is a header line, and {form.name} has none: {first[:SHOWN]}", file=file, remedy="delete line 1"
+            )
+        return Layout(form, len(form.columns), {name: i for i, name in enumerate(form.columns)})
+
+    def block(self, text: bytes, first_line: int, header: int, *, final: bool) -> tuple[Block, bytes]:
+        """Parse these lines; bytes of a record that the text does not end come back as the rest."""
+        start = text.index(b"\n") + 1 if header else 0
+        odd: dict[int, tuple[int, list[str] | str]] = {}
+        end = len(text)
+        if self.form.quote and QUOTE in text[start:]:
+            odd, end = self.records_with_odd_quotes(text, start, first_line + header, final=final)
+        body, rest, text = text[start:end], text[end:], text[:end]
+        lines = text.count(b"\n")
+        first = first_line + header
+        numbers = np.arange(first, first + lines - header)
+        blank = 0
+        if odd or body.startswith(b"\n") or b"\n\n" in body:
+            kept = np.ones(len(numbers), dtype=bool)
+            parts = body.split(b"\n")[:-1]
+            for line, (span, _) in odd.items():
+                kept[line - first : line - first + span] = False
+            empty = np.fromiter((not part for part in parts), dtype=bool, count=len(parts)) & kept
+            blank, kept = int(empty.sum()), kept & ~empty
+            body = b"".join(parts[i] + b"\n" for i in np.flatnonzero(kept))
+            numbers = numbers[kept]
+        table, faults, spaces = self.parse(body, numbers)
+        good = {line: found for line, (_, found) in odd.items() if not isinstance(found, str)}
+        faults |= {line: found for line, (_, found) in odd.items() if isinstance(found, str)}
+        records = pa.concat_tables([table, *self.singles(good), *self.faulty(faults)])
+        continued = sum(span - 1 for span, _ in odd.values())
+        spans = {line: span for line, (span, _) in odd.items() if span > 1}
+        block = Block(records, first_line, lines, header, blank + spaces, continued, text, spans)
+        return block, rest
+
+    def parse(self, body: bytes, numbers: np.ndarray) -> tuple[pa.Table, dict[int, str], int]:
+        """Records of these lines, faults by line, and how many lines are blanks only."""
+        separator = self.form.separator.encode()
+        if self.form.kind == "lines" or len(separator) > 1:
+            spare = next((mark for mark in SPARE if mark not in body), SPARE[0])
+            body = body if self.form.kind == "lines" else body.replace(separator, spare)
+            separator = spare
+        bad: list[tuple[int, int, str]] = []
+
+        def refuse(row: pa_csv.InvalidRow) -> str:
+            bad.append((row.number - 1, row.actual_columns, row.text))
+            return "skip"
+
+        names = [f"f{i}" for i in range(self.width)]
+        used = {column: names[place] for column, place in self.places.items()}
+        try:
+            found = (
+                pa_csv.read_csv(
+                    pa.BufferReader(body),
+                    read_options=pa_csv.ReadOptions(
+                        column_names=names, use_threads=False, block_size=max(len(body), 1) + 1
+                    ),
+                    parse_options=pa_csv.ParseOptions(
+                        delimiter=separator.decode(),
+                        quote_char=self.form.quote or False,
+                        ignore_empty_lines=False,
+                        invalid_row_handler=refuse,
+                    ),
+                    convert_options=pa_csv.ConvertOptions(
+                        column_types={name: pa.string() for name in names},
+                        include_columns=list(used.values()),
+                        strings_can_be_null=False,
+                    ),
+                )
+                if body
+                else None
+            )
+        except pa.ArrowInvalid:
+            return self.parse_singly(body, numbers, separator.decode())
+        rows = 0 if found is None else found.num_rows
+        if rows + len(bad) != len(numbers) or any("\n" in text for *_, text in bad):
+            return self.parse_singly(body, numbers, separator.decode())
+        faults = {
+            int(numbers[place]): f"{width} fields instead of {self.width}" for place, width, text in bad if text.strip()
+        }
+        kept = np.delete(numbers, [place for place, *_ in bad]) if bad else numbers
+        columns = self.columns(found, rows, used)
+        table, spaces = numbered(columns, kept), len(bad) - len(faults)
+        if self.form.kind == "lines" and rows:
+            full = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["raw"])), 0)
+            table = table.filter(full)
+            spaces += rows - table.num_rows
+        return table, faults, spaces
+
+    def columns(self, found: pa.Table | None, rows: int, used: dict[str, str]) -> dict[str, pa.ChunkedArray]:
+        """The form's columns under the names that SQL calls them by; null where the file has no such column."""
+        return {
+            name: found[used[column]] if found is not None and column in used else pa.nulls(rows, pa.string())
+            for name, column in zip(self.form.names, self.form.columns, strict=True)
+        }
+
+    def parse_singly(self, body: bytes, numbers: np.ndarray, separator: str) -> tuple[pa.Table, dict[int, str], int]:
+        """The same for lines among which one confuses the fast parser: each on its own, so that none harms another."""
+        records: dict[int, list[str]] = {}
+        faults: dict[int, str] = {}
+        spaces = 0
+        for line, part in zip(numbers.tolist(), body.split(b"\n"), strict=False):
+            try:
+                text = part.decode("utf-8")
+            except UnicodeDecodeError as fault:
+                faults[line] = f"{NOT_TEXT} (byte {fault.start + 1} is {part[fault.start]:#04x})"
+                continue
+            fields = [text] if self.form.kind == "lines" else split_record(text, separator, self.form.quote)
+            if not text.strip():
+                spaces += 1
+            elif fields is None:
+                faults[line] = UNCLOSED
+            elif len(fields) != self.width:
+                faults[line] = f"{len(fields)} fields instead of {self.width}"
+            else:
+                records[line] = fields
+        tables = self.singles(records)
+        return (tables[0] if tables else self.empty()), faults, spaces
+
+    def singles(self, records: dict[int, list[str]]) -> list[pa.Table]:
+        """Records that were split one by one, as a table; none for none."""
+        if not records:
+            return []
+        columns = {
+            name: pa.array(
+                [fields[self.places[column]] if column in self.places else None for fields in records.values()],
+                pa.string(),
+            )
+            for name, column in zip(self.form.names, self.form.columns, strict=True)
+        }
+        return [numbered(columns, np.fromiter(records, np.int64))]
+
+    def faulty(self, faults: dict[int, str]) -> list[pa.Table]:
+        """Records of which only the fault is known; none for none."""
+        if not faults:
+            return []
+        nulls = {name: pa.nulls(len(faults), pa.string()) for name in self.form.names}
+        lines, texts = pa.array(list(faults), pa.int64()), pa.array(list(faults.values()), pa.string())
+        return [pa.table({**nulls, "line": lines, "fault": texts})]
+
+    def empty(self) -> pa.Table:
+        """No records."""
+        return numbered({name: pa.array([], pa.string()) for name in self.form.names}, np.array([], np.int64))
+
+    def records_with_odd_quotes(
+        self, text: bytes, start: int, first: int, *, final: bool
+    ) -> tuple[dict[int, tuple[int, list[str] | str]], int]:
+        """Lines with an odd number of quotes: with the next such line one record, if that has the right width.
+
+        Returns line -> (lines it spans, its fields or its fault), and where the text ends that can be parsed now.
+        """
+        data = np.frombuffer(text, np.uint8)
+        ends = np.flatnonzero(data == NEWLINE)
+        ends = ends[ends >= start]
+        starts = np.concatenate(([start], ends[:-1] + 1))
+        quotes = np.flatnonzero(data == QUOTE)
+        count = np.searchsorted(quotes, ends) - np.searchsorted(quotes, starts)
+        odd = np.flatnonzero(count % 2).tolist()
+        found: dict[int, tuple[int, list[str] | str]] = {}
+        place = 0
+        while place < len(odd):
+            here = odd[place]
+            there = odd[place + 1] if place + 1 < len(odd) else None
+            if there is None and not final and len(text) - starts[here] < LONGEST_RECORD:
+                return found, int(starts[here])
+            fields = None
+            if there is not None and ends[there] - starts[here] < LONGEST_RECORD:
+                record = text[starts[here] : ends[there]].decode("utf-8", "replace")
+                fields = split_record(record, self.form.separator, self.form.quote)
+            if there is not None and fields is not None and len(fields) == self.width:
+                found[first + here] = (there - here + 1, fields)
+                place += 2
+            else:
+                found[first + here] = (1, UNCLOSED)
+                place += 1
+        return found, len(text)
+
+
+def split_record(record: str, separator: str, quote: str) -> list[str] | None:
+    """The fields of one record; None where its quotes do not close, or it is more than one."""
+    if not quote or len(separator) > 1:
+        return record.split(separator)
+    try:
+        rows = list(csv.reader(io.StringIO(record, newline=""), delimiter=separator, quotechar=quote, strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def fits(fields: Sequence[str], form: RawFile) -> bool:
+    """Whether a first line split like this could be the form's."""
+    if form.header:
+        return set(form.columns) - set(form.optional) <= set(fields)
+    return len(fields) == len(form.columns)
