@@ -19,17 +19,14 @@ class BrokenCheckError(RuntimeError):
     """A check in `sql/checks` found rows: a promise of the warehouse does not hold."""
 
 
-def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with a memory limit that spills to `scratch`."""
+def connect(scratch: Path, memory_limit: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with a memory limit that spills to `scratch`; times are UTC whatever the machine's zone."""
     threads = min(os.cpu_count() or 1, LARGEST_THREADS)
-    return duckdb.connect(
-        config={
-            "memory_limit": MEMORY_LIMIT,
-            "threads": threads,
-            "temp_directory": str(scratch / "spill"),
-            "TimeZone": "UTC",
-        }
+    connection = duckdb.connect(
+        config={"memory_limit": memory_limit, "threads": threads, "temp_directory": str(scratch / "spill")}
     )
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
 
 
 def execute(
