@@ -145,6 +145,25 @@ CONTEXTS = Table(
 )
 """One decision a row. Lists align with `candidates`; `features` is flattened [C, F]. `fold` null: all of the log."""
 
+IDENTIFIERS = Table(
+    "identifiers",
+    {"item": pl.Int32(), "authority": pl.String(), "identifier": pl.String()},
+    key=("item", "authority"),
+)
+"""What others call an item: `imdb`, `tmdb`."""
+
+DIALOGUES = Table(
+    "dialogues",
+    {
+        "dialogue": pl.String(),
+        "turn": pl.Int32(),
+        "role": pl.String(),
+        "text": pl.String(),
+        "items": pl.List(pl.Int32()),
+    },
+    key=("dialogue", "turn"),
+)
+
 RECOMMENDATIONS = Table(
     "recommendations",
     {
@@ -163,7 +182,7 @@ RECOMMENDATIONS = Table(
 QUARANTINE = Table(
     "quarantine",
     {"file": pl.String(), "line": pl.Int64(), "column": pl.String(), "reason": pl.String(), "raw": pl.String()},
-    key=("file", "line", "column"),
+    key=("file", "line", "column", "reason", "raw"),
     nullable=frozenset({"line", "column", "raw"}),
 )
 
@@ -178,6 +197,8 @@ TABLES = (
     CONTEXTS,
     LOGGED_SLATES,
     TARGETS,
+    IDENTIFIERS,
+    DIALOGUES,
     RECOMMENDATIONS,
     QUARANTINE,
 )

@@ -38,7 +38,13 @@ class Agreement:
 
 
 def agreement(
-    items: Path, links: Path, knowledge: Path, scratch: Path, connection: duckdb.DuckDBPyConnection, *, no_genre: str
+    items: tuple[str, ...],
+    links: tuple[str, ...],
+    knowledge: tuple[str, ...],
+    scratch: Path,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    no_genre: str,
 ) -> Agreement:
     """z = (mean cosine of joined pairs - mean over all pairs) / its standard deviation when items are permuted.
 
@@ -68,22 +74,25 @@ def agreement(
     return Agreement(found, shared, any_two, score)
 
 
-def category_directions(items: Path, links: Path, no_genre: str) -> tuple[np.ndarray, sparse.csr_array]:
+def category_directions(
+    items: tuple[str, ...], links: tuple[str, ...], no_genre: str
+) -> tuple[np.ndarray, sparse.csr_array]:
     """The linked items that have a category, ascending, and for each its categories as a vector of length 1."""
-    accepted = pl.col("reason").is_null()
-    linked = pl.scan_parquet(links).filter(accepted).select("item_id")
+    accepted = pl.col("reason").is_null() & pl.col("filter").is_null()
+    linked = pl.scan_parquet(list(links)).filter(accepted).select("item_external")
     cells = (
-        pl.scan_parquet(items)
+        pl.scan_parquet(list(items))
         .filter(accepted)
-        .join(linked, on="item_id", how="semi")
-        .select("item_id", pl.col("categories"))
+        .select("item_external", "categories", "reason", "filter")
+        .join(linked, on="item_external", how="semi")
+        .select("item_external", "categories")
         .explode("categories")
         .filter(pl.col("categories").is_not_null() & (pl.col("categories") != no_genre))
         .unique()
-        .sort("item_id", "categories")
+        .sort("item_external", "categories")
         .collect()
     )
-    ids, row, counts = np.unique(cells["item_id"].to_numpy(), return_inverse=True, return_counts=True)
+    ids, row, counts = np.unique(cells["item_external"].to_numpy(), return_inverse=True, return_counts=True)
     names, column = np.unique(cells["categories"].to_numpy(), return_inverse=True)
     return ids, sparse.csr_array((1 / np.sqrt(counts[row]), (row, column)), shape=(len(ids), len(names)))
 

@@ -39,11 +39,12 @@ class Stage(Query):
     """A staging statement: it reads `block`, some records of a raw file, and types and judges each of them.
 
     It gives the columns of its `table` (sql/staging/README.md), `line`, and why a row is rejected or dropped.
-    `several`: a record may give more than one row. `bucket_by`: the column that says whose row it is.
+    `several`: a record may give more than one row; `placed`: it says which place each has in the record, as `place`.
     """
 
     table: ClassVar[str]
     several: ClassVar[bool] = False
+    placed: ClassVar[bool] = False
 
     @property
     def bucket_by(self) -> str | None:
@@ -81,13 +82,85 @@ class StagedRejects(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewUsers(Query):
+    """Users to add to VOCABULARY."""
+
+    file = "base/new_users.sql"
+    staged: tuple[str, ...]
+    triples: tuple[str, ...]
+    known: tuple[str, ...]
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItems(Query):
+    """Items to add to VOCABULARY."""
+
+    file = "base/new_items.sql"
+    staged: tuple[str, ...]
+    items: tuple[str, ...]
+    slates: tuple[str, ...]
+    triples: tuple[str, ...]
+    dialogues: tuple[str, ...]
+    known: tuple[str, ...]
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEntities(Query):
+    """Entities to add to VOCABULARY."""
+
+    file = "base/new_entities.sql"
+    items: tuple[str, ...]
+    links: tuple[str, ...]
+    triples: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    known: tuple[str, ...]
+    linked: bool
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSessions(Query):
+    """Sessions or requests to add to VOCABULARY."""
+
+    file = "base/new_sessions.sql"
+    kind: str
+    staged: tuple[str, ...]
+    known: tuple[str, ...]
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseEvents(Query):
+    """Accepted events of one bucket, with dense ids."""
+
+    file = "base/events.sql"
+    staged: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    bucket: int
+    grain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseSlates(Query):
+    """Accepted rows of logged slates of one bucket, with dense ids."""
+
+    file = "base/slates.sql"
+    staged: tuple[str, ...]
+    vocabulary: tuple[str, ...]
+    bucket: int
+    grain: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinkedPairs(Query):
     """Pairs of items that the knowledge graph joins closely."""
 
-    file = "staging/linked_pairs.sql"
-    items: Path
-    links: Path
-    knowledge: Path
+    file = "base/linked_pairs.sql"
+    items: tuple[str, ...]
+    links: tuple[str, ...]
+    knowledge: tuple[str, ...]
     no_genre: str
     largest_node: int
     most_pairs: int
@@ -98,12 +171,7 @@ class Vocabulary(Query):
     """The table VOCABULARY."""
 
     file = "marts/vocabulary.sql"
-    ratings: Path
-    items: Path
-    links: Path
-    knowledge: Path
-    no_genre: str
-    linked: bool
+    base: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,18 +179,33 @@ class Items(Query):
     """The table ITEMS."""
 
     file = "marts/items.sql"
-    items: Path
+    items: tuple[str, ...]
     vocabulary: Path
-    year_pattern: str
     no_genre: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Events(Query):
-    """The table EVENTS."""
+    """The table EVENTS, with `repeat`."""
 
     file = "marts/events.sql"
-    ratings: Path
+    base: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedSlates(Query):
+    """The table LOGGED_SLATES."""
+
+    file = "marts/logged_slates.sql"
+    base: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Query):
+    """The table CANDIDATES."""
+
+    file = "marts/candidates.sql"
+    base: tuple[str, ...]
     vocabulary: Path
 
 
@@ -133,9 +216,27 @@ class Triples(Query):
     file = "marts/triples.sql"
     vocabulary: Path
     items: Path
-    links: Path
-    knowledge: Path
+    knowledge: tuple[str, ...]
+    links: tuple[str, ...]
     linked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identifiers(Query):
+    """The table IDENTIFIERS."""
+
+    file = "marts/identifiers.sql"
+    identifiers: tuple[str, ...]
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialogues(Query):
+    """The table DIALOGUES."""
+
+    file = "marts/dialogues.sql"
+    dialogues: tuple[str, ...]
+    vocabulary: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,18 +244,7 @@ class Quarantine(Query):
     """The table QUARANTINE."""
 
     file = "marts/quarantine.sql"
-    staged: tuple[Path, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LostFacts(Query):
-    """Check: every accepted line became a row."""
-
-    file = "checks/lost_facts.sql"
-    ratings: Path
-    knowledge: Path
-    events: Path
-    triples: Path
+    base: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,7 @@ class Feed:
     form: RawFile
     statement: Stage
     label: str = ""
+    number: int = 0
 
     @property
     def name(self) -> str:
@@ -214,8 +215,10 @@ def judge(
     bucket = BUCKET.format(key=key, buckets=buckets) if key and buckets > 1 else "0"
     order = "order by bucket" if key and buckets > 1 else ""
     cursor.register("block", block.records)
+    place = "" if feed.statement.placed else ", 0 as place"
     execute(
-        f"copy (select *, coalesce({bucket}, 0)::smallint as bucket from (\n{feed.statement.text}\n) {order}) "
+        f"copy (select *, coalesce({bucket}, 0)::smallint as bucket, {feed.number} as feed{place} "
+        f"from (\n{feed.statement.text}\n) {order}) "
         f"to $part (format parquet, compression lz4_raw, row_group_size {ROW_GROUP})",
         cursor,
         part,

@@ -1,17 +1,17 @@
--- Bad rows: events whose number is not their place in time.
--- Columns: event, place, moment.
+-- Bad rows: events that come later than the next one by number, or have its number.
+-- Columns: event, event_before, moment.
 with events as (
     select
         stored.event,
         stored.at as moment,
-        row_number() over (order by stored.event) as place,
+        lag(stored.event) over (order by stored.event) as event_before,
         lag(stored.at) over (order by stored.event) as moment_before
     from read_parquet($events) as stored
 )
 
 select
     event,
-    place,
+    event_before,
     moment
 from events
-where event <> place or moment < moment_before
+where event = event_before or moment < moment_before

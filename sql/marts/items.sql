@@ -1,16 +1,13 @@
--- Grain: one row per item, the table ITEMS: item, title without its year, year, categories.
--- An item that only events mention has no title and no categories.
+-- Grain: one row per item, the table ITEMS: item, title, year, categories. Where several rows describe an item, the
+-- latest counts; an item that only events mention has no title and no categories.
 with described as (
     select
-        item_id::varchar as external,
-        nullif(trim(regexp_replace(title, $year_pattern, '')), '') as title,
-        case
-            when regexp_full_match(year_text, '[0-9]{4}') then year_text
-            else regexp_extract(title, $year_pattern, 1)
-        end as year_text,
-        list_filter(categories, lambda name: name <> $no_genre) as categories
-    from read_parquet($items)
-    where reason is null
+        item_external,
+        arg_max(title, feed * 10000000000 + line) as title,
+        arg_max(year, feed * 10000000000 + line) as year,
+        list_filter(arg_max(categories, feed * 10000000000 + line), lambda name: name <> $no_genre) as categories
+    from read_parquet($items, union_by_name = true)
+    group by item_external
 ),
 
 vocabulary as (
@@ -24,8 +21,8 @@ vocabulary as (
 select
     vocabulary.id as item,
     described.title,
-    try_cast(nullif(described.year_text, '') as smallint) as year,
+    described.year::smallint as year,
     coalesce(described.categories, []::varchar[]) as categories
 from vocabulary
-left join described on vocabulary.external = described.external
+left join described on vocabulary.external = described.item_external
 order by item

@@ -1,20 +1,20 @@
--- Grain: one row per rejected line, the table QUARANTINE: file, line, column (null: the whole line), reason, raw.
-with staged as (
+-- Grain: one row per rejected row of a raw file, the table QUARANTINE: file, line, column (null: the whole record),
+-- reason, raw.
+with rejects as (
     select
         file,
         line,
-        rejected_column,
+        "column",
         reason,
         raw
-    from read_parquet($staged, union_by_name = true)
+    from read_parquet($base)
 )
 
-select
+select distinct
     file,
     line,
-    rejected_column as "column",
+    "column",
     reason,
     raw
-from staged
-where reason is not null
-order by file, line
+from rejects
+order by file, line, "column", reason

@@ -1,5 +1,5 @@
--- Grain: one row per fact, the table TRIPLES: head_kind, head, relation, tail_kind, tail.
--- Genres of the item file, then the knowledge graph; an entity that is linked to a known item is that item, if $linked.
+-- Grain: one row per fact, the table TRIPLES: head_kind, head, relation, tail_kind, tail. Repeated facts count once.
+-- Genres of the items, then the knowledge graph; an entity that is linked to a known item is that item, if $linked.
 with vocabulary as (
     select
         kind,
@@ -10,65 +10,77 @@ with vocabulary as (
 
 genres as (
     select
-        item_id::varchar as item_external,
-        'genre:' || unnest(categories) as entity
-    from read_parquet($items)
-    where reason is null
+        items.item,
+        'genre:' || unnest(items.categories) as entity
+    from read_parquet($items) as items
 ),
 
 knowledge as (
     select
-        head,
+        head_kind,
+        head_external,
         relation,
-        tail
-    from read_parquet($knowledge)
-    where reason is null
+        tail_kind,
+        tail_external
+    from read_parquet($knowledge, union_by_name = true)
 ),
 
 links as (
     select
-        item_id::varchar as item_external,
-        entity
-    from read_parquet($links)
-    where reason is null and $linked
+        item_external,
+        entity_external
+    from read_parquet($links, union_by_name = true)
+    where $linked
+),
+
+linked as (
+    select
+        'entity' as kind,
+        links.entity_external as external,
+        'item' as node_kind,
+        min(vocabulary.id) as node
+    from links
+    inner join vocabulary on vocabulary.kind = 'item' and links.item_external = vocabulary.external
+    group by links.entity_external
 ),
 
 nodes as (
     select
-        vocabulary.kind,
-        vocabulary.id,
-        links.entity
-    from links
-    inner join vocabulary on vocabulary.kind = 'item' and links.item_external = vocabulary.external
+        kind,
+        external,
+        node_kind,
+        node
+    from linked
     union all
     select
-        kind,
-        id,
-        external as entity
+        vocabulary.kind,
+        vocabulary.external,
+        vocabulary.kind as node_kind,
+        vocabulary.id as node
     from vocabulary
-    where kind = 'entity'
+    anti join linked on vocabulary.kind = linked.kind and vocabulary.external = linked.external
+    where vocabulary.kind in ('user', 'item', 'entity')
 ),
 
 facts as (
     select distinct
         'item' as head_kind,
-        items.id as head,
+        genres.item as head,
         'item.genre' as relation,
-        nodes.kind as tail_kind,
-        nodes.id as tail
+        nodes.node_kind as tail_kind,
+        nodes.node as tail
     from genres
-    inner join vocabulary as items on items.kind = 'item' and genres.item_external = items.external
-    inner join nodes on genres.entity = nodes.entity
-    union all
+    inner join nodes on nodes.kind = 'entity' and genres.entity = nodes.external
+    union
     select
-        heads.kind as head_kind,
-        heads.id as head,
+        heads.node_kind as head_kind,
+        heads.node as head,
         knowledge.relation,
-        tails.kind as tail_kind,
-        tails.id as tail
+        tails.node_kind as tail_kind,
+        tails.node as tail
     from knowledge
-    inner join nodes as heads on knowledge.head = heads.entity
-    inner join nodes as tails on knowledge.tail = tails.entity
+    inner join nodes as heads on knowledge.head_kind = heads.kind and knowledge.head_external = heads.external
+    inner join nodes as tails on knowledge.tail_kind = tails.kind and knowledge.tail_external = tails.external
 )
 
 select

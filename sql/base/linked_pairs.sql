@@ -3,26 +3,26 @@
 -- of a hash, so that the choice is always the same and favours nothing.
 -- Columns: one_id, other_id (one_id < other_id).
 with described as (
-    select item_id
+    select item_external as item_id
     from read_parquet($items)
-    where reason is null and len(list_filter(categories, lambda name: name <> $no_genre)) > 0
+    where reason is null and filter is null and len(list_filter(categories, lambda name: name <> $no_genre)) > 0
 ),
 
 links as (
     select
-        item_id,
-        entity
+        item_external as item_id,
+        entity_external as entity
     from read_parquet($links)
-    where reason is null
+    where reason is null and filter is null
 ),
 
 knowledge as (
     select
-        head,
+        head_external as head,
         relation,
-        tail
+        tail_external as tail
     from read_parquet($knowledge)
-    where reason is null
+    where reason is null and filter is null
 ),
 
 linked as (

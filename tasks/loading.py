@@ -1,0 +1,418 @@
+"""Staged rows -> the base of a warehouse: vocabularies that only grow, and partitions by period and bucket of users.
+
+prepare -> load_bucket for each bucket, in any order and on any worker -> commit. Until commit nothing of the warehouse
+changes; commit puts the new files beside the old ones and replaces the manifest.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks import queries
+from tasks.database import BrokenCheckError, connect, execute, run
+from tasks.linkage import agreement
+from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, write_manifest
+from tasks.queries import Query
+from tasks.staging import REJECTS, Feed, Staged, stage
+
+PREPARED = "prepared.json"
+GRAINS = ("day", "month", "year")
+MOST_PERIODS = 400  # of one table; a file each, and for each bucket
+BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
+MOST_BUCKETS = 64
+BY_USER = ("events", "slates")
+TEXT, TEXTS = pa.string(), pa.list_(pa.string())
+MOMENT = pa.timestamp("us", "UTC")
+STAGED: dict[str, dict[str, pa.DataType]] = {
+    "events": {
+        "user_external": TEXT, "item_external": TEXT, "session_external": TEXT, "behaviour": TEXT,
+        "value": pa.float64(), "moment": MOMENT,
+    },
+    "slates": {
+        "request_external": TEXT, "user_external": TEXT, "moment": MOMENT, "position": pa.int16(),
+        "item_external": TEXT, "reward": pa.float64(), "propensity": pa.float64(), "propensity_kind": TEXT,
+        "logging_policy": TEXT, "logging_policy_version": TEXT, "candidates": TEXTS,
+    },
+    "items": {"item_external": TEXT, "title": TEXT, "year": pa.int16(), "categories": TEXTS},
+    "triples": {
+        "head_kind": TEXT, "head_external": TEXT, "relation": TEXT, "tail_kind": TEXT, "tail_external": TEXT,
+    },
+    "links": {"item_external": TEXT, "entity_external": TEXT},
+    "identifiers": {"item_external": TEXT, "authority": TEXT, "identifier": TEXT},
+    "dialogues": {
+        "dialogue_external": TEXT, "turn": pa.int32(), "role": TEXT, "text": TEXT, "items": TEXTS,
+    },
+}  # fmt: skip
+"""The columns that a staging statement gives for each table (sql/staging/README.md)."""
+JUDGED = {"line": pa.int64(), "rejected_column": TEXT, "reason": TEXT, "filter": TEXT}
+WRAPPED = {"bucket": pa.int16(), "feed": pa.int32(), "place": pa.int32()}
+PLACED = {"line": pa.int64(), "feed": pa.int32(), "place": pa.int32()}
+VOCABULARY = pa.schema([("kind", TEXT), ("external", TEXT), ("id", pa.int32()), ("bucket", pa.int16())])
+
+BASE_SCHEMAS: dict[str, pa.Schema] = {
+    "vocabulary": VOCABULARY,
+    "quarantine": REJECTS,
+    "events": pa.schema(
+        [
+            ("user", pa.int32()), ("session", pa.int64()), ("item", pa.int32()), ("behaviour", TEXT),
+            ("value", pa.float64()), ("at", MOMENT), ("place", pa.int64()), ("repeat", pa.bool_()),
+        ]
+    ),
+    **{
+        table: pa.schema(list((STAGED[table] | PLACED).items()))
+        for table in ("items", "triples", "links", "identifiers", "dialogues")
+    },
+}  # fmt: skip
+"""The tables of the base, where a view may find no file of them."""
+
+
+class Settings(Frozen):
+    """How a warehouse is made; kept for its life in the manifest, except for the memory limit."""
+
+    name: str
+    title: str
+    licence: str = ""
+    grain: str | None = None
+    buckets: int | None = None
+    max_reject_share: float = 0.01
+    no_genre: str = ""
+    memory_limit: str = "1GB"
+
+
+class Prepared(Frozen):
+    """What is staged and named, ready to be loaded bucket by bucket."""
+
+    before: Manifest
+    inputs: tuple[Input, ...]
+    staged: dict[str, tuple[str, ...]]
+    vocabulary: tuple[str, ...]
+    new_names: tuple[tuple[str, str, int], ...]
+    agreement: dict[str, float | int | None]
+    memory_limit: str
+    warehouse: str
+
+
+def prepare(
+    feeds: Sequence[Feed], warehouse: Path, before: Manifest | None, work: Path, settings: Settings
+) -> Prepared | None:
+    """Stage the files that the warehouse does not hold yet and give new names their ids; nothing when all are known.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    buckets = before.buckets if before else settings.buckets or buckets_for(feeds)
+    inputs: list[Input] = []
+    staged: dict[str, list[str]] = {table: [str(empty(work, table))] for table in STAGED}
+    known = {part.key for part in before.inputs} if before else set[tuple[str, str, str]]()
+    generation = before.generation + 1 if before else 1
+    most = before.max_reject_share if before else settings.max_reject_share
+    number = max((part.number for part in before.inputs), default=0) if before else 0
+    with connect(work, settings.memory_limit) as connection:
+        for feed in feeds:
+            number += 1
+            part = stage(
+                replace(feed, number=number), work / f"feed{number}", connection, buckets=buckets, max_reject_share=most
+            )
+            record = input_of(feed, part, number, generation)
+            if record.key in known:
+                shutil.rmtree(part.parts.parent)
+                continue
+            known.add(record.key)
+            inputs.append(record)
+            staged[part.table].append(part.rows)
+        if not inputs:
+            return None
+        grain = before.grain if before else settings.grain or grain_for(staged, connection)
+        found = agreement(
+            tuple(staged["items"]), tuple(staged["links"]), tuple(staged["triples"]), work, connection,
+            no_genre=settings.no_genre,
+        )  # fmt: skip
+        base = before or Manifest(
+            name=settings.name,
+            title=settings.title,
+            licence=settings.licence,
+            buckets=buckets,
+            grain=grain,
+            max_reject_share=settings.max_reject_share,
+        )
+        links_fit = found.fits if len(staged["links"]) > 1 else base.links_fit
+        base = base.model_copy(update={"links_fit": links_fit})
+        old = [str(warehouse / file.path) for file in base.of("vocabulary")]
+        vocabulary, names = name_all(base, staged, old, work, connection, generation)
+    prepared = Prepared(
+        before=base,
+        inputs=tuple(inputs),
+        staged={table: tuple(parts) for table, parts in staged.items()},
+        vocabulary=(*old, *vocabulary),
+        new_names=tuple(names),
+        agreement={"pairs": found.pairs, "shared": found.shared, "any_two": found.any_two, "score": found.score},
+        memory_limit=settings.memory_limit,
+        warehouse=str(warehouse),
+    )
+    (work / PREPARED).write_text(prepared.model_dump_json(), encoding="utf-8")
+    return prepared
+
+
+def input_of(feed: Feed, staged: Staged, number: int, generation: int) -> Input:
+    """The manifest's record of a staged file."""
+    return Input(
+        name=feed.name,
+        sha256=staged.sha256,
+        table=staged.table,
+        statement=feed.statement.file,
+        parameters=dict(feed.statement.parameters),
+        counts=staged.counts,
+        reasons=staged.reasons,
+        number=number,
+        generation=generation,
+    )
+
+
+def empty(work: Path, table: str) -> Path:
+    """A staged file without rows, so that a statement always finds its columns."""
+    file = work / "empty" / f"{table}.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.schema(list((STAGED[table] | JUDGED | WRAPPED).items())).empty_table(), file)
+    return file
+
+
+def buckets_for(feeds: Sequence[Feed]) -> int:
+    """How many buckets of users: a power of 2, so that each bucket of the first files fits into memory."""
+    size = sum(feed.file.stat().st_size * (4 if feed.file.suffix in {".gz", ".zst", ".zip"} else 1) for feed in feeds)
+    return min(MOST_BUCKETS, 1 << max(0, (size // BUCKET_BYTES).bit_length()))
+
+
+def grain_for(staged: dict[str, list[str]], connection: duckdb.DuckDBPyConnection) -> str:
+    """The finest period that makes at most `MOST_PERIODS` partitions; `none` when even years are more."""
+    columns = ", ".join(f"count(distinct date_trunc('{grain}', moment))" for grain in GRAINS)
+    rows = connection.execute(
+        f"select {columns} from read_parquet($staged, union_by_name = true) where reason is null and filter is null",
+        {"staged": [*staged["events"], *staged["slates"]]},
+    ).fetchone()
+    periods = dict(zip(GRAINS, rows or (), strict=True))
+    return next((grain for grain in GRAINS if periods[grain] <= MOST_PERIODS), "none")
+
+
+def name_all(
+    base: Manifest,
+    staged: dict[str, list[str]],
+    old: list[str],
+    work: Path,
+    connection: duckdb.DuckDBPyConnection,
+    generation: int,
+) -> tuple[list[str], list[tuple[str, str, int]]]:
+    """Files with the new names of each kind and their ids, and (kind, file, rows); known names keep theirs."""
+    none = work / "empty" / "vocabulary.parquet"
+    pq.write_table(VOCABULARY.empty_table(), none)
+    known = (*old, str(none))
+    parts = {table: tuple(files) for table, files in staged.items()}
+    by_user = (*parts["events"], *parts["slates"])
+    last = base.vocabulary.get
+    made: list[str] = []
+    names: list[tuple[str, str, int]] = []
+
+    def add(kind: str, query: Query) -> None:
+        file = work / f"vocabulary-{kind}-g{generation:05d}.parquet"
+        if rows := run(query, file, connection):
+            made.append(str(file))
+            names.append((kind, str(file), rows))
+
+    add("user", queries.NewUsers(staged=by_user, triples=parts["triples"], known=known, last=last("user", 0)))
+    add(
+        "item",
+        queries.NewItems(
+            staged=by_user,
+            items=parts["items"],
+            slates=parts["slates"],
+            triples=parts["triples"],
+            dialogues=parts["dialogues"],
+            known=known,
+            last=last("item", 0),
+        ),
+    )
+    add(
+        "entity",
+        queries.NewEntities(
+            items=parts["items"],
+            links=parts["links"],
+            triples=parts["triples"],
+            vocabulary=(*known, *made),
+            known=known,
+            linked=base.links_fit,
+            last=last("entity", 0),
+        ),
+    )
+    for kind, table in (("session", "events"), ("request", "slates")):
+        if len(parts[table]) > 1:
+            both = (*parts[table], parts["events"][0], parts["slates"][0])  # so that either column is there
+            add(kind, queries.NewSessions(kind=kind, staged=both, known=known, last=last(kind, 0)))
+    return made, names
+
+
+def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
+    """Give one bucket's staged rows their ids and write its touched partitions anew, sorted by user and time.
+
+    A task of its own: it reads `work` and the warehouse, and writes only its own files below `into`.
+    """
+    prepared = read_prepared(work)
+    base, generation = prepared.before, prepared.before.generation + 1
+    files: list[DataFile] = []
+    scratch = into / f"scratch{bucket}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    vocabulary = (*prepared.vocabulary, str(work / "empty" / "vocabulary.parquet"))
+    with connect(scratch, prepared.memory_limit) as connection:
+        for table in BY_USER:
+            staged = prepared.staged[table]
+            if len(staged) == 1:
+                continue
+            query = (queries.BaseEvents if table == "events" else queries.BaseSlates)(
+                staged=staged, vocabulary=vocabulary, bucket=bucket, grain=base.grain
+            )
+            connection.execute(f"create or replace table fresh as {query.text}", query.parameters)
+            periods = connection.execute("select distinct period from fresh order by period").fetchall()
+            for (period,) in periods:
+                old = [
+                    file for file in base.of(table) if (file.period, file.bucket) == (period, bucket)
+                ]
+                path = f"{BASE}/{table}/period={period}/bucket-{bucket:03d}-g{generation:05d}.parquet"
+                target = into / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                rows = write_partition(
+                    table, period, [str(Path(prepared.warehouse) / file.path) for file in old], target, connection
+                )
+                files.append(
+                    DataFile(table=table, path=path, rows=rows, generation=generation, period=period, bucket=bucket)
+                )
+    shutil.rmtree(scratch)
+    return files
+
+
+ORDERS = {
+    "events": '"user", "at" nulls first, place, item, behaviour, value, session',
+    "slates": '"user", "at" nulls first, request, position, place',
+}
+REPEATS = {
+    "events": """,
+    "at" is not null and coalesce(
+        row("user", "at", item, behaviour, value, session)
+        is not distinct from lag(row("user", "at", item, behaviour, value, session)) over (),
+        false
+    ) as repeat""",
+    "slates": "",
+}
+"""An event whose six columns are those of the one before it, in an order that puts equal events side by side."""
+
+
+def write_partition(
+    table: str, period: str, old: list[str], target: Path, connection: duckdb.DuckDBPyConnection
+) -> int:
+    """One period of one bucket: the rows it has and the fresh ones, in order; how many they are."""
+    before = ""
+    parameters: dict[str, queries.Value] = {"period": period, "target": str(target)}
+    if old:
+        kept = "* exclude (repeat)" if table == "events" else "*"
+        before = f"union all by name select {kept} from read_parquet($old)"
+        parameters["old"] = old
+    answer = execute(
+        f"copy (select *{REPEATS[table]} from (select * from ("
+        f"select * exclude (period) from fresh where period = $period {before}) order by {ORDERS[table]})) "
+        "to $target (format parquet, compression zstd)",
+        connection,
+        target,
+        **parameters,
+    ).fetchone()
+    return int(answer[0]) if answer else 0
+
+
+def read_prepared(work: Path) -> Prepared:
+    """What `prepare` left in its work folder."""
+    return Prepared.model_validate_json((work / PREPARED).read_text(encoding="utf-8"))
+
+
+def commit(
+    work: Path,
+    loaded: Sequence[tuple[Path, Sequence[DataFile]]],
+    warehouse: Path,
+    *,
+    place: Callable[[Path, Path], object] = os.replace,
+) -> Manifest:
+    """Check that nothing got lost, put the new files into the warehouse, and replace its manifest.
+
+    `loaded`: for each bucket the folder its files were written into, and the files. `place` moves a file.
+
+    Raises:
+        BrokenCheckError: rows are missing.
+    """
+    prepared = read_prepared(work)
+    base, generation = prepared.before, prepared.before.generation + 1
+    fresh = [file for _, files in loaded for file in files]
+    moves = [(into / file.path, warehouse / file.path) for into, files in loaded for file in files]
+    for kind, file, rows in prepared.new_names:
+        path = f"{BASE}/vocabulary/{kind}-g{generation:05d}.parquet"
+        moves.append((Path(file), warehouse / path))
+        fresh.append(DataFile(table="vocabulary", path=path, rows=rows, generation=generation))
+    for part in prepared.inputs:
+        for table, path, source, rows in other_files(part, prepared, work, generation):
+            moves.append((source, warehouse / path))
+            fresh.append(DataFile(table=table, path=path, rows=rows, generation=generation))
+    replaced = {(file.table, file.period, file.bucket) for file in fresh if file.bucket is not None}
+    kept = [file for file in base.files if (file.table, file.period, file.bucket) not in replaced]
+    manifest = base.model_copy(
+        update={
+            "generation": generation,
+            "inputs": (*base.inputs, *prepared.inputs),
+            "files": tuple(sorted((*kept, *fresh), key=lambda file: file.path)),
+            "vocabulary": base.vocabulary
+            | {kind: base.vocabulary.get(kind, 0) + rows for kind, _, rows in prepared.new_names},
+            "versions": {name: version(name) for name in ("rlrec", "duckdb", "pyarrow", "polars")},
+        }
+    )
+    check_conserved(manifest)
+    for source, target in moves:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place(source, target)
+    write_manifest(warehouse, manifest)
+    return manifest
+
+
+def other_files(part: Input, prepared: Prepared, work: Path, generation: int) -> list[tuple[str, str, Path, int]]:
+    """An input's rejects, and its accepted rows where they are kept as they were staged: (table, path, file, rows)."""
+    folder = work / f"feed{part.number}"
+    stem = f"g{generation:05d}-{part.number:05d}.parquet"
+    found: list[tuple[str, str, Path, int]] = []
+    if part.counts.quarantined:
+        found.append(("quarantine", f"{BASE}/quarantine/{stem}", folder / "rejects.parquet", part.counts.quarantined))
+    if part.table not in BY_USER:
+        target = folder / "accepted.parquet"
+        columns = ", ".join(f'"{name}"' for name in STAGED[part.table])
+        with connect(work, prepared.memory_limit) as connection:
+            execute(
+                f"copy (select {columns}, line, feed, place from read_parquet($staged) "
+                "where reason is null and filter is null order by line, place) "
+                "to $target (format parquet, compression zstd)",
+                connection,
+                target,
+                staged=str(folder / "parts" / "*.parquet"),
+                target=str(target),
+            )
+        found.append((part.table, f"{BASE}/{part.table}/{stem}", target, part.counts.accepted))
+    return found
+
+
+def check_conserved(manifest: Manifest) -> None:
+    """Rows accepted from the inputs = rows in the base, table by table.
+
+    Raises:
+        BrokenCheckError: they differ.
+    """
+    for table in STAGED:
+        accepted, stored = manifest.accepted(table), sum(file.rows for file in manifest.of(table))
+        if accepted != stored:
+            raise BrokenCheckError(f"table {table}: {accepted} rows were accepted, {stored} are stored")

@@ -1,0 +1,222 @@
+"""A warehouse's base -> a corpus: a versioned view with filters, splits and dense ids, made anew, never changed."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from rlrec import tables
+from rlrec.filters import ExactDuplicates, Filter, apply
+from rlrec.splits import WORLD, WORLD_SLICES, Protocol, chronological_shares, split
+from tasks import queries
+from tasks.database import BrokenCheckError, assure, connect, run
+from tasks.loading import BASE_SCHEMAS
+from tasks.manifest import Frozen, Input, Manifest
+from tasks.queries import Query
+from tasks.staging import Counts
+
+CORPUS = "corpus.json"
+GENRE = "item.genre"
+VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
+
+
+class ViewSettings(Frozen):
+    """What a view keeps of the base, and how it is split; the same for every increment."""
+
+    filters: tuple[Filter, ...] = (ExactDuplicates(),)
+    """Applied in this order; each reports how many events it dropped."""
+    splits: tuple[Protocol, ...] = ()
+    """Protocols beside the world's chronological one."""
+    positive_from: float = 4.0
+    """A rating of at least this is positive."""
+    no_genre: str = ""
+    """The category that says nothing."""
+
+
+def write_view(warehouse: Path, manifest: Manifest, draft: Path, settings: ViewSettings, memory_limit: str) -> int:
+    """Fill the folder `draft` with a corpus; return the number of events.
+
+    Raises:
+        InputError: a table does not hold what its schema promises, such as shown items without a time.
+        BrokenCheckError: a promise of the warehouse does not hold.
+    """
+    draft.mkdir()
+    with (
+        tempfile.TemporaryDirectory(prefix=".view-", dir=draft.parent) as scratch,
+        connect(Path(scratch), memory_limit) as connection,
+    ):
+        return View(warehouse, manifest, draft, Path(scratch), connection, settings).write()
+
+
+class View:
+    """One view in the making."""
+
+    def __init__(
+        self,
+        warehouse: Path,
+        manifest: Manifest,
+        draft: Path,
+        scratch: Path,
+        connection: duckdb.DuckDBPyConnection,
+        settings: ViewSettings,
+    ) -> None:
+        self.warehouse, self.manifest, self.settings = warehouse, manifest, settings
+        self.draft, self.scratch, self.connection = draft, scratch, connection
+        self.rows: dict[str, int] = {}
+
+    def write(self) -> int:
+        """Make the tables in the order in which they stand on each other, check them, describe them."""
+        self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")))
+        vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
+        self.make(
+            tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre)
+        )
+        dropped = self.make_events()
+        self.make(
+            tables.TRIPLES,
+            queries.Triples(
+                vocabulary=vocabulary,
+                items=self.path(tables.ITEMS),
+                knowledge=self.base("triples"),
+                links=self.base("links"),
+                linked=self.manifest.links_fit,
+            ),
+        )
+        self.make(tables.QUARANTINE, queries.Quarantine(base=self.base("quarantine")))
+        if self.manifest.of("slates"):
+            self.make(tables.LOGGED_SLATES, queries.LoggedSlates(base=self.base("slates")))
+            self.make(tables.CANDIDATES, queries.Candidates(base=self.base("slates"), vocabulary=vocabulary))
+        if self.manifest.of("identifiers"):
+            self.make(
+                tables.IDENTIFIERS,
+                queries.Identifiers(identifiers=self.base("identifiers"), vocabulary=vocabulary),
+            )
+        if self.manifest.of("dialogues"):
+            self.make(tables.DIALOGUES, queries.Dialogues(dialogues=self.base("dialogues"), vocabulary=vocabulary))
+        self.make_splits()
+        self.check()
+        self.describe(dropped)
+        return self.rows["events"]
+
+    def path(self, table: tables.Table) -> Path:
+        """Where a table of the corpus lies."""
+        return self.draft / f"{table.name}.parquet"
+
+    def base(self, table: str) -> tuple[str, ...]:
+        """The base's files of a table, or one without rows."""
+        files = tuple(str(self.warehouse / file.path) for file in self.manifest.of(table))
+        return files or (str(empty_base(self.scratch, table)),)
+
+    def make(self, table: tables.Table, query: Query) -> None:
+        """Write one table and check it against its schema."""
+        self.rows[table.name] = run(query, self.path(table), self.connection)
+        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name)
+
+    def make_events(self) -> list[dict[str, Any]]:
+        """EVENTS after the filters, and what each of them dropped."""
+        whole = self.scratch / "events.parquet"
+        total = run(queries.Events(base=self.base("events")), whole, self.connection)
+        kept, dropped = apply(pl.scan_parquet(whole), self.settings.filters, self.scratch)
+        kept.select(list(tables.EVENTS.schema)).sink_parquet(self.path(tables.EVENTS))
+        rows = pl.scan_parquet(self.path(tables.EVENTS)).select(pl.len()).collect().item()
+        lost = total - rows - sum(part.rows for part in dropped)
+        if lost:
+            raise BrokenCheckError(f"{lost} of {total} events were neither kept nor dropped by a filter")
+        tables.check(pl.scan_parquet(self.path(tables.EVENTS)), tables.EVENTS, file="events.parquet")
+        self.rows["events"] = rows
+        return [{"filter": part.filter, "rows": part.rows} for part in dropped]
+
+    def make_splits(self) -> None:
+        """SPLITS: the world's chronological protocol and the ones asked for, each placing every event once."""
+        events = pl.scan_parquet(self.path(tables.EVENTS))
+        if not self.rows["events"]:
+            pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
+            return
+        world = chronological_shares(events, positive_from=self.settings.positive_from)
+        parts = [world, *(split(events, protocol) for protocol in self.settings.splits)]
+        pl.concat(parts).sink_parquet(self.path(tables.SPLITS))
+        tables.check(pl.scan_parquet(self.path(tables.SPLITS)), tables.SPLITS, file="splits.parquet")
+
+    def check(self) -> None:
+        """Promises across tables."""
+        events, items, triples, vocabulary, splits = (
+            self.path(table)
+            for table in (tables.EVENTS, tables.ITEMS, tables.TRIPLES, tables.VOCABULARY, tables.SPLITS)
+        )
+        checks: Sequence[Query] = (
+            queries.DenseIds(vocabulary=vocabulary),
+            queries.DanglingIds(events=events, items=items, triples=triples, vocabulary=vocabulary),
+            queries.DisorderedEvents(events=events),
+            queries.UnsplitEvents(events=events, splits=splits),
+        )
+        for check in checks:
+            assure(check, self.connection)
+
+    def describe(self, dropped: list[dict[str, Any]]) -> None:
+        """corpus.json: what the corpus holds, from which generation of the warehouse, and the conservation law."""
+        manifest = self.manifest
+        description = {
+            "name": manifest.name,
+            "title": manifest.title,
+            "licence": manifest.licence,
+            "generation": manifest.generation,
+            "positive_from": self.settings.positive_from,
+            "view": self.settings.model_dump(mode="json"),
+            "counts": self.counts(),
+            "lines": {part.name: counts_of(part) for part in manifest.inputs},
+            "quarantine": {
+                part.name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
+                for part in manifest.inputs
+                if part.reasons
+            },
+            "dropped": dropped,
+            "sha256": {part.name: part.sha256 for part in manifest.inputs},
+        }
+        (self.draft / CORPUS).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def counts(self) -> dict[str, int]:
+        """Users, items, entities; events, positives, the events of each slice; triples of either origin; quarantine."""
+        scan = {table.name: pl.scan_parquet(self.path(table)) for table in VIEWED}
+        kinds = dict(scan["vocabulary"].group_by("kind").len().collect().iter_rows())
+        world = scan["splits"].filter(pl.col("protocol") == WORLD)
+        slices = dict(world.group_by("split").len().collect().iter_rows())
+        positive = pl.col("value").is_null() | (pl.col("value") >= self.settings.positive_from)
+        genre = scan["triples"].select((pl.col("relation") == GENRE).sum()).collect().item()
+        facts = scan["triples"].filter(pl.col("relation") != GENRE)
+        linked = pl.concat(
+            facts.filter(pl.col(f"{end}_kind") == "item").select(item=pl.col(end)) for end in ("head", "tail")
+        ).unique()
+        return {
+            "users": kinds.get("user", 0),
+            "items": self.rows["items"],
+            "entities": kinds.get("entity", 0),
+            "sessions": kinds.get("session", 0),
+            "events": self.rows["events"],
+            "positives": scan["events"].select(positive.sum()).collect().item(),
+            **{f"events_{name}": slices.get(name, 0) for name in WORLD_SLICES},
+            "triples_genre": genre,
+            "triples_knowledge": self.rows["triples"] - genre,
+            "items_linked": linked.collect().height,
+            "shown_items": self.rows.get("logged_slates", 0),
+            "utterances": self.rows.get("dialogues", 0),
+            "quarantined": sum(part.counts.quarantined for part in self.manifest.inputs),
+        }
+
+
+def counts_of(part: Input) -> dict[str, Any]:
+    """An input's counts as plain values."""
+    return TypeAdapter(Counts).dump_python(part.counts)
+
+
+def empty_base(scratch: Path, table: str) -> Path:
+    """A file of the base without rows."""
+    file = scratch / f"empty-{table}.parquet"
+    if not file.exists():
+        pq.write_table(BASE_SCHEMAS[table].empty_table(), file)
+    return file
