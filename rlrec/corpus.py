@@ -1,5 +1,6 @@
 """Corpus: folders of checked tables, read lazily; Vocabulary; Catalogue."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,8 @@ import polars as pl
 
 from rlrec.errors import InputError
 from rlrec.tables import ITEMS, VOCABULARY, Table
+
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,12 @@ class Corpus:
 
     @staticmethod
     def of(*folders: Path) -> "Corpus":
-        """The tables of these folders."""
-        return Corpus(tuple(folders))
+        """The tables of these folders; of a warehouse, those of its newest corpus.
+
+        Raises:
+            InputError: a warehouse has no corpus, or its manifest cannot be read.
+        """
+        return Corpus(tuple(newest(folder) if (folder / MANIFEST).exists() else folder for folder in folders))
 
     def path(self, table: Table) -> Path:
         """Where the table lies, or where it would lie."""
@@ -92,3 +99,18 @@ class Corpus:
         eligible = np.zeros(len(vocabulary), dtype=bool)
         eligible[rows["item"].to_numpy()] = True
         return Catalogue(vocabulary, tuple(titles), tuple(categories), eligible)
+
+
+def newest(warehouse: Path) -> Path:
+    """The newest corpus of a warehouse.
+
+    Raises:
+        InputError: there is none, or the manifest cannot be read.
+    """
+    try:
+        view = json.loads((warehouse / MANIFEST).read_text(encoding="utf-8"))["view"]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise InputError("the manifest cannot be read", file=warehouse / MANIFEST, remedy="run rlrec ingest") from fault
+    if view is None:
+        raise InputError("the warehouse has no corpus yet", file=warehouse, remedy="run rlrec ingest again")
+    return warehouse / view

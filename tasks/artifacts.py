@@ -74,9 +74,24 @@ def aside(target: Path) -> Iterator[Path]:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
+@contextmanager
+def no_half_written(target: Path) -> Iterator[None]:
+    """A full disk, whoever meets it, as an error that says what to do.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(fault):
+            raise no_space(target) from fault
+        raise
+
+
 def no_space(target: Path) -> InputError:
     """The error for a full disk, with what is free now."""
-    free = shutil.disk_usage(target.parent).free / 1e6
+    free = shutil.disk_usage(target.parent if target.parent.exists() else Path.cwd()).free / 1e6
     return InputError(
         "no space left on the device; nothing was half-written",
         file=target,

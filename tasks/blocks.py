@@ -240,7 +240,8 @@ class Layout:
             raise InputError(
                 f"line 1 is a header line, and {form.name} has none: {first[:SHOWN]}", file=file, remedy="delete line 1"
             )
-        return Layout(form, len(form.columns), {name: i for i, name in enumerate(form.columns)})
+        present = [name for name in form.columns if name not in form.optional]
+        return Layout(form, len(present), {name: i for i, name in enumerate(present)})
 
     def block(self, text: bytes, first_line: int, header: int, *, final: bool) -> tuple[Block, bytes]:
         """Parse these lines; bytes of a record that the text does not end come back as the rest."""
@@ -428,6 +429,5 @@ def split_record(record: str, separator: str, quote: str) -> list[str] | None:
 
 def fits(fields: Sequence[str], form: RawFile) -> bool:
     """Whether a first line split like this could be the form's."""
-    if form.header:
-        return set(form.columns) - set(form.optional) <= set(fields)
-    return len(fields) == len(form.columns)
+    present = set(form.columns) - set(form.optional)
+    return present <= set(fields) if form.header else len(fields) == len(present)

@@ -76,7 +76,7 @@ def _plain(value: object) -> object:
         case Artifact():
             return [value.kind, value.digest]
         case Source():
-            return [value.name, value.layout.name, _plain(value.digests)]
+            return [value.name, value.layout, _plain(value.digests), value.grain, value.max_reject_share]
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():

@@ -94,7 +94,6 @@ class Prepared(Frozen):
     staged: dict[str, tuple[str, ...]]
     vocabulary: tuple[str, ...]
     new_names: tuple[tuple[str, str, int], ...]
-    agreement: dict[str, float | int | None]
     memory_limit: str
     warehouse: str
 
@@ -142,8 +141,10 @@ def prepare(
             grain=grain,
             max_reject_share=settings.max_reject_share,
         )
-        links_fit = found.fits if len(staged["links"]) > 1 else base.links_fit
-        base = base.model_copy(update={"links_fit": links_fit})
+        measured = {"pairs": found.pairs, "shared": found.shared, "any_two": found.any_two, "score": found.score}
+        if len(staged["links"]) > 1:
+            rounded = {name: value if value is None else round(value, 4) for name, value in measured.items()}
+            base = base.model_copy(update={"links_fit": found.fits, "agreement": rounded})
         old = [str(warehouse / file.path) for file in base.of("vocabulary")]
         vocabulary, names = name_all(base, staged, old, work, connection, generation)
     prepared = Prepared(
@@ -152,7 +153,6 @@ def prepare(
         staged={table: tuple(parts) for table, parts in staged.items()},
         vocabulary=(*old, *vocabulary),
         new_names=tuple(names),
-        agreement={"pairs": found.pairs, "shared": found.shared, "any_two": found.any_two, "score": found.score},
         memory_limit=settings.memory_limit,
         warehouse=str(warehouse),
     )
@@ -278,9 +278,7 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
             connection.execute(f"create or replace table fresh as {query.text}", query.parameters)
             periods = connection.execute("select distinct period from fresh order by period").fetchall()
             for (period,) in periods:
-                old = [
-                    file for file in base.of(table) if (file.period, file.bucket) == (period, bucket)
-                ]
+                old = [file for file in base.of(table) if (file.period, file.bucket) == (period, bucket)]
                 path = f"{BASE}/{table}/period={period}/bucket-{bucket:03d}-g{generation:05d}.parquet"
                 target = into / path
                 target.parent.mkdir(parents=True, exist_ok=True)

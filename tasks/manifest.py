@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rlrec.corpus import MANIFEST
 from rlrec.errors import InputError
 from tasks.staging import Counts, Reason
 
-MANIFEST = "manifest.json"
 BASE = "base"
 VIEWS = "views"
 WORK = ".work"
@@ -75,6 +75,7 @@ class Manifest(Frozen):
     grain: str
     max_reject_share: float
     links_fit: bool = False
+    agreement: dict[str, float | int | None] = {}
     inputs: tuple[Input, ...] = ()
     files: tuple[DataFile, ...] = ()
     vocabulary: dict[str, int] = {}
@@ -190,7 +191,9 @@ def writing(warehouse: Path) -> Iterator[tuple[Manifest | None, Path]]:
 
 def foreign(folder: Path) -> bool:
     """Whether the folder holds anything that an interrupted first ingestion would not leave behind."""
-    return any(place.name not in {LOCK, WORK, BASE} and not place.name.startswith(f".{MANIFEST}") for place in folder.iterdir())
+    return any(
+        place.name not in {LOCK, WORK, BASE} and not place.name.startswith(f".{MANIFEST}") for place in folder.iterdir()
+    )
 
 
 def sweep(warehouse: Path, manifest: Manifest | None) -> None:

@@ -53,19 +53,6 @@ class Stage(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovieLensRatings(Stage):
-    """Ratings in stars."""
-
-    file = "staging/movielens_ratings.sql"
-    table = "events"
-    lowest: float = 1.0
-    highest: float = 5.0
-    step: float = 1.0
-    earliest: int = EARLIEST
-    latest: int = LATEST
-
-
-@dataclass(frozen=True, kw_only=True)
 class StagedCounts(Query):
     """What became of a block's rows."""
 

@@ -1,8 +1,7 @@
-"""Raw files -> staged Parquet: each record typed and judged by its source's SQL; none is lost, bad ones are kept apart."""
+"""Raw files -> staged Parquet: each record typed and judged by its source's SQL; none is lost, bad ones kept apart."""
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,10 @@ import pyarrow.parquet as pq
 from rlrec.errors import InputError
 from tasks.blocks import NOT_TEXT, Block, Reader, shown
 from tasks.database import BrokenCheckError, execute, rows_of
-from tasks.queries import Stage, StagedCounts, StagedRejects
-from tasks.sources.registry import RawFile
+from tasks.queries import StagedCounts, StagedRejects
+from tasks.sources.catalogue.bundle import Feed
+from tasks.sources.registry import MAX_REJECT_SHARE, RawFile
 
-MAX_REJECT_SHARE = 0.01
 WORKERS = 2
 ROW_GROUP = 16_384  # small, so that a bucket's rows are read without the others'
 REJECTS = pa.schema(
@@ -36,22 +35,6 @@ BUCKET = """(
 ) % 65521 % {buckets}"""
 """Where a user's rows go. Arithmetic on characters: DuckDB's own hash differs between its versions. The constant
 outweighs the -1 that ord gives for a character that is not there."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """One raw file to stage: where it lies, how it is laid out, and the statement that types and judges it."""
-
-    file: Path
-    form: RawFile
-    statement: Stage
-    label: str = ""
-    number: int = 0
-
-    @property
-    def name(self) -> str:
-        """What counts and quarantine call the file."""
-        return self.label or self.file.name
 
 
 @dataclass(frozen=True)
@@ -106,7 +89,7 @@ def stage(
     connection: duckdb.DuckDBPyConnection,
     *,
     buckets: int = 1,
-    max_reject_share: float | None = None,
+    max_reject_share: float = MAX_REJECT_SHARE,
 ) -> Staged:
     """Read a file block by block and run its staging statement on each; parts and rejects land in `folder`.
 
@@ -153,7 +136,7 @@ def stage(
         )
     )
     staged = Staged(feed.name, feed.statement.table, parts, rejects, counts, told, reader.sha256)
-    refuse_many_rejects(feed, staged, MAX_REJECT_SHARE if max_reject_share is None else max_reject_share)
+    refuse_many_rejects(feed, staged, max_reject_share)
     return staged
 
 
@@ -276,8 +259,3 @@ def remedy_for(worst: Reason, form: RawFile) -> str:
     if worst.rejected_column is not None:
         return f"correct the column {worst.rejected_column}" + (f"; {form.name} has {shape}" if form.separator else "")
     return f"check the separator: {form.name} has {shape}" if form.separator else f"look at line {worst.first_line}"
-
-
-def staged_parts(several: list[Staged]) -> Iterator[str]:
-    """The parts of several files, as DuckDB reads them."""
-    return (part.rows for part in several)

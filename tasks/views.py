@@ -1,8 +1,9 @@
 """A warehouse's base -> a corpus: a versioned view with filters, splits and dense ids, made anew, never changed."""
 
+import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter
 
 from rlrec import tables
 from rlrec.filters import ExactDuplicates, Filter, apply
-from rlrec.splits import WORLD, WORLD_SLICES, Protocol, chronological_shares, split
+from rlrec.splits import WORLD, WORLD_SLICES, chronological_shares
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
@@ -31,16 +32,26 @@ class ViewSettings(Frozen):
 
     filters: tuple[Filter, ...] = (ExactDuplicates(),)
     """Applied in this order; each reports how many events it dropped."""
-    splits: tuple[Protocol, ...] = ()
-    """Protocols beside the world's chronological one."""
     positive_from: float = 4.0
     """A rating of at least this is positive."""
     no_genre: str = ""
     """The category that says nothing."""
 
+    @property
+    def digest(self) -> str:
+        """Eight digits that tell these settings from others."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
 
-def write_view(warehouse: Path, manifest: Manifest, draft: Path, settings: ViewSettings, memory_limit: str) -> int:
-    """Fill the folder `draft` with a corpus; return the number of events.
+
+def write_view(
+    warehouse: Path,
+    manifest: Manifest,
+    draft: Path,
+    settings: ViewSettings,
+    memory_limit: str,
+    notes: Mapping[str, Any],
+) -> tuple[int, dict[str, int]]:
+    """Fill the folder `draft` with a corpus; return the number of events, and all counts. `notes` go into its description.
 
     Raises:
         InputError: a table does not hold what its schema promises, such as shown items without a time.
@@ -51,7 +62,7 @@ def write_view(warehouse: Path, manifest: Manifest, draft: Path, settings: ViewS
         tempfile.TemporaryDirectory(prefix=".view-", dir=draft.parent) as scratch,
         connect(Path(scratch), memory_limit) as connection,
     ):
-        return View(warehouse, manifest, draft, Path(scratch), connection, settings).write()
+        return View(warehouse, manifest, draft, Path(scratch), connection, settings, notes).write()
 
 
 class View:
@@ -65,18 +76,17 @@ class View:
         scratch: Path,
         connection: duckdb.DuckDBPyConnection,
         settings: ViewSettings,
+        notes: Mapping[str, Any],
     ) -> None:
-        self.warehouse, self.manifest, self.settings = warehouse, manifest, settings
+        self.warehouse, self.manifest, self.settings, self.notes = warehouse, manifest, settings, notes
         self.draft, self.scratch, self.connection = draft, scratch, connection
         self.rows: dict[str, int] = {}
 
-    def write(self) -> int:
+    def write(self) -> tuple[int, dict[str, int]]:
         """Make the tables in the order in which they stand on each other, check them, describe them."""
         self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")))
         vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
-        self.make(
-            tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre)
-        )
+        self.make(tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre))
         dropped = self.make_events()
         self.make(
             tables.TRIPLES,
@@ -101,8 +111,9 @@ class View:
             self.make(tables.DIALOGUES, queries.Dialogues(dialogues=self.base("dialogues"), vocabulary=vocabulary))
         self.make_splits()
         self.check()
-        self.describe(dropped)
-        return self.rows["events"]
+        counts = self.counts()
+        self.describe(counts, dropped)
+        return self.rows["events"], counts
 
     def path(self, table: tables.Table) -> Path:
         """Where a table of the corpus lies."""
@@ -139,8 +150,7 @@ class View:
             pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
             return
         world = chronological_shares(events, positive_from=self.settings.positive_from)
-        parts = [world, *(split(events, protocol) for protocol in self.settings.splits)]
-        pl.concat(parts).sink_parquet(self.path(tables.SPLITS))
+        world.sink_parquet(self.path(tables.SPLITS))
         tables.check(pl.scan_parquet(self.path(tables.SPLITS)), tables.SPLITS, file="splits.parquet")
 
     def check(self) -> None:
@@ -158,7 +168,7 @@ class View:
         for check in checks:
             assure(check, self.connection)
 
-    def describe(self, dropped: list[dict[str, Any]]) -> None:
+    def describe(self, counts: dict[str, int], dropped: list[dict[str, Any]]) -> None:
         """corpus.json: what the corpus holds, from which generation of the warehouse, and the conservation law."""
         manifest = self.manifest
         description = {
@@ -168,7 +178,7 @@ class View:
             "generation": manifest.generation,
             "positive_from": self.settings.positive_from,
             "view": self.settings.model_dump(mode="json"),
-            "counts": self.counts(),
+            "counts": counts,
             "lines": {part.name: counts_of(part) for part in manifest.inputs},
             "quarantine": {
                 part.name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
@@ -177,6 +187,8 @@ class View:
             },
             "dropped": dropped,
             "sha256": {part.name: part.sha256 for part in manifest.inputs},
+            "agreement": manifest.agreement,
+            **self.notes,
         }
         (self.draft / CORPUS).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 

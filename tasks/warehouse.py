@@ -1,35 +1,31 @@
 """Raw logs -> a warehouse: an increment of checked, partitioned tables, then a corpus of them, each in one rename."""
 
-import hashlib
 import json
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from rlrec.corpus import MANIFEST, newest
 from rlrec.errors import InputError
-from tasks.artifacts import Artifact, digest_of, no_space_as_input_error, store
-from tasks.loading import Prepared, Settings, commit, load_bucket, prepare, read_prepared
-from tasks.manifest import VIEWS, DataFile, Manifest, read_manifest, write_manifest, writing
+from tasks.artifacts import Artifact, digest_of, no_half_written, store
+from tasks.database import MEMORY_LIMIT
+from tasks.linkage import LEAST_SCORE
+from tasks.loading import Settings, commit, load_bucket, prepare
+from tasks.manifest import VIEWS, Manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 2
-FILES = "files.json"
-DATA_FILES = TypeAdapter(list[DataFile])
 ORIGIN = "origin.json"
+GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 
 
 def ingest(
-    source: Source, out: Path, *, view: ViewSettings | None = None, memory_limit: str = "1GB"
+    source: Source, out: Path, *, view: ViewSettings | None = None, memory_limit: str = MEMORY_LIMIT
 ) -> Artifact:
     """Bring the warehouse `out` up to date with the source's files, and make a corpus of all that it holds.
 
@@ -40,20 +36,19 @@ def ingest(
             full; the warehouse is as it was before.
     """
     out = out.absolute()
-    settings = view or source.view
-    with no_space_as_input_error(out), writing(out) as (before, work):
+    settings = view or ViewSettings(no_genre=source.no_genre)
+    with no_half_written(out), writing(out) as (before, work):
         manifest = increment(source, out, before, work, memory_limit)
-        return current_view(source, out, manifest, settings, memory_limit)
+        return corpus_of(source, out, manifest, settings, memory_limit)
 
 
-def increment(
-    source: Source, out: Path, before: Manifest | None, work: Path, memory_limit: str
-) -> Manifest:
+def increment(source: Source, out: Path, before: Manifest | None, work: Path, memory_limit: str) -> Manifest:
     """Stage, load bucket by bucket, commit; or the manifest as it is, when all files are known."""
-    prepared = prepare(source.feeds, out, before, work, source.settings(memory_limit))
+    prepared = prepare(source.feeds, out, before, work, settings_of(source, memory_limit))
     if prepared is None:
-        assert before is not None
-        logger.info("%s: all files are known already, nothing to do", source.name)
+        if before is None:
+            raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
+        logger.info("%s: every file is known already, nothing to do", source.name)
         return before
     into = work / "loaded"
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -61,23 +56,105 @@ def increment(
     return commit(work, [(into, files) for files in loaded], out)
 
 
-def current_view(source: Source, out: Path, manifest: Manifest, settings: ViewSettings, memory_limit: str) -> Artifact:
+def settings_of(source: Source, memory_limit: str) -> Settings:
+    """How a new warehouse of this source is made."""
+    return Settings(
+        name=source.name,
+        title=source.title,
+        licence=source.licence,
+        grain=source.grain,
+        max_reject_share=source.max_reject_share,
+        no_genre=source.no_genre,
+        memory_limit=memory_limit,
+    )
+
+
+def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSettings, memory_limit: str) -> Artifact:
     """The corpus of this generation under these settings: made, unless it is there."""
     name = f"g{manifest.generation:05d}-{settings.digest}"
     target = out / VIEWS / name
 
     def write(draft: Path) -> int:
-        rows = write_view(out, manifest, draft, settings, memory_limit, source.notes)
-        (draft / ORIGIN).write_text(json.dumps(source.origins, indent=1, ensure_ascii=False), encoding="utf-8")
+        notes = {"layout": source.layout, "verified": source.verified}
+        rows, counts = write_view(out, manifest, draft, settings, memory_limit, notes)
+        graph = describe_graph(source, manifest, counts)
+        amend(draft / CORPUS, {"knowledge_graph": graph})
+        origin = {"origin": source.origin, "knowledge_graph_origin": source.knowledge_origin}
+        (draft / ORIGIN).write_text(json.dumps(origin, indent=1, ensure_ascii=False), encoding="utf-8")
         return rows
 
     if (target / CORPUS).exists():
-        return Artifact(
-            uri=str(target), digest=digest_of(target, {ORIGIN}), kind="corpus", rows=read_description(target)["counts"]["events"]
-        )
+        counts = read_description(target)["counts"]
+        return Artifact(uri=str(target), digest=digest_of(target, {ORIGIN}), kind="corpus", rows=counts["events"])
     corpus = store("corpus", target, write, apart={ORIGIN})
-    old = manifest.view
     write_manifest(out, manifest.model_copy(update={"view": f"{VIEWS}/{name}"}))
-    if old is not None:
-        shutil.rmtree(out / old, ignore_errors=True)
     return corpus
+
+
+def amend(file: Path, more: Mapping[str, Any]) -> None:
+    """Add entries to a JSON file."""
+    content = json.loads(file.read_text(encoding="utf-8")) | dict(more)
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def describe_graph(source: Source, manifest: Manifest, numbers: Mapping[str, int]) -> dict[str, Any]:
+    """What of the knowledge graph is used, why as a sentence, and what was measured."""
+    facts = manifest.accepted("triples")
+    if not facts:
+        return {"used": GENRES_ONLY, "why": "No knowledge graph was at hand.", "agreement": None}
+    if source.links is None:
+        return {"used": GENRES_AND_FACTS, "why": f"{facts:,} facts name the items.", "agreement": None}
+    measured, joined = manifest.agreement, f"{numbers['items_linked']:,} of {numbers['items']:,} items"
+    score = measured["score"]
+    told = (
+        f"Items that share a node of the graph have a genre cosine of {measured['shared']:.3f}, any two linked items "
+        f"{measured['any_two']:.3f}"
+        if score is not None
+        else ""
+    )
+    if not manifest.links_fit:
+        why = (
+            f"The {manifest.accepted('links'):,} links in {source.links} do not fit these items, so no item is "
+            f"joined to the {facts:,} facts. {told}: {score:.1f} standard deviations above chance, "
+            f"{LEAST_SCORE:g} are needed. The links probably carry the item ids of another dataset."
+        )
+        logger.warning("knowledge graph: %s", why)
+    elif score is None:
+        why = (
+            f"{facts:,} facts join {joined}. Whether the links fit could not be measured: {measured['pairs']:,} pairs "
+            "of items with a genre share a node."
+        )
+    else:
+        why = f"{facts:,} facts join {joined}. {told}: {score:.1f} standard deviations above chance."
+    return {"used": GENRES_AND_FACTS if manifest.links_fit else GENRES_ONLY, "why": why, "agreement": measured}
+
+
+def read_description(corpus: Path) -> dict[str, Any]:
+    """What corpus.json says, and where the files lay; of a warehouse, that of its newest corpus.
+
+    Raises:
+        InputError: the folder is no corpus.
+    """
+    try:
+        folder = newest(corpus) if (corpus / MANIFEST).exists() else corpus
+        return {
+            name: value
+            for file in (CORPUS, ORIGIN)
+            for name, value in json.loads((folder / file).read_text(encoding="utf-8")).items()
+        }
+    except (OSError, ValueError) as fault:
+        raise InputError("the folder is no corpus", file=corpus / CORPUS, remedy="run rlrec ingest") from fault
+
+
+def ingest_source(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
+    """`ingest` as a tracked stage."""
+    from tasks.tracking import child  # here, so that `rlrec ingest` does not wait seconds for mlflow
+
+    with child(tracking, "ingest") as run:
+        corpus = ingest(source, target, view=ViewSettings(no_genre=source.no_genre, positive_from=positive_from))
+        description = read_description(corpus.path)
+        run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
+        run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])
+        run.files(corpus.path / CORPUS)
+        run.files(target / MANIFEST)
+        return corpus

@@ -1,64 +1,39 @@
--- Grain: one row per line of an item file that names its genres, without header and blank lines.
--- Such are movies.dat of ML-1M and .item of the atomic files.
--- Columns: line; item_id; title as written; year_text; categories; file; rejected_column and reason, null for an
--- accepted line; raw, only for a rejected one. The second line about an item is rejected.
-with lines as (
+-- Grain: one row per item of a MovieLens file whose genres are words (movies.dat, movies.csv, .item), the staged table
+-- items. Columns: sql/staging/README.md. The year stands in its own column, or in brackets at the end of the title.
+with parsed as (
     select
         line,
-        raw,
-        string_split(raw, $separator) as fields
-    from read_parquet($lines)
-    where line > $header_lines and trim(raw) <> ''
-),
-
-parsed as (
-    select
-        line,
-        raw,
-        len(fields) as width,
-        case
-            when regexp_full_match(trim(fields[$item_field]), '[0-9]{1,18}') then trim(fields[$item_field])::bigint
-        end as item_id,
-        trim(fields[$title_field]) as title,
-        case when $year_field > 0 then trim(fields[$year_field]) else '' end as year_text,
-        list_filter(
-            string_split(trim(fields[$genres_field]), $genre_separator), lambda name: name <> ''
-        ) as categories
-    from lines
+        fault,
+        case when regexp_full_match(trim(item_id), '[0-9]{1,18}') then trim(item_id)::bigint end as item_number,
+        trim(movie_title) as title,
+        trim(release_year) as year_text,
+        list_filter(string_split(trim(genres), $genre_separator), lambda name: name not in ('', $no_genre)) as genres
+    from block
 ),
 
 judged as (
     select
         *,
-        case
-            when width <> $width then null
-            when item_id is null or item_id = 0 then 'item'
-        end as rejected_column,
-        case
-            when width <> $width then format('{} fields instead of {}', width, $width)
-            when item_id is null or item_id = 0 then 'not a positive whole number'
-        end as fault
+        case when fault is null and coalesce(item_number, 0) = 0 then 'item' end as rejected_column
     from parsed
-),
-
-first_copies as (
-    select
-        *,
-        min(line) over (partition by item_id, fault is null) as first_line
-    from judged
 )
 
 select
     line,
-    item_id,
-    title,
-    year_text,
-    categories,
-    $file_name as file,
+    item_number::varchar as item_external,
+    nullif(trim(regexp_replace(title, $year_pattern, '')), '') as title,
+    try_cast(
+        nullif(
+            case
+                when regexp_full_match(year_text, '[0-9]{4}') then year_text
+                else regexp_extract(title, $year_pattern, 1)
+            end,
+            ''
+        ) as smallint
+    ) as year,
+    genres as categories,
     rejected_column,
-    case
-        when fault is not null then fault
-        when line > first_line then format('repeats the item of line {}', first_line)
-    end as reason,
-    case when fault is not null or line > first_line then raw end as raw
-from first_copies
+    case when fault is not null then fault when rejected_column is not null then 'not a positive whole number' end
+        as reason,
+    null::varchar as filter
+from judged

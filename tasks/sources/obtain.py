@@ -8,14 +8,16 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlrec.errors import InputError
 from tasks.artifacts import aside, home, no_space
 from tasks.sources import network
+from tasks.sources.catalogue import movielens
+from tasks.sources.catalogue.bundle import Feed
 from tasks.sources.rawfiles import digest_of_raw, locate, unpack, verify
-from tasks.sources.registry import DATASETS, Dataset, Graph, Layout, RawFile, raw_files
+from tasks.sources.registry import DATASETS, MAX_REJECT_SHARE, NO_GENRE, Dataset, Graph, Layout, RawFile, raw_files
 
 log = logging.getLogger(__name__)
 
@@ -34,24 +36,23 @@ class Way:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset on disk, ready to ingest: where each file lies, how it is laid out, and where it came from."""
+    """Raw files on disk, ready to ingest: what each is, how it is staged, and where it came from."""
 
     name: str
     title: str
-    layout: Layout
-    folder: Path
+    feeds: tuple[Feed, ...]
     origin: str
-    ratings: Path
-    items: Path
-    knowledge_form: RawFile
-    links_form: RawFile
-    knowledge: Path | None
-    links: Path | None
-    knowledge_origin: str
-    verified: bool
     licence: str
-    digests: Mapping[str, str]
-    tried: tuple[str, ...]
+    layout: str = ""
+    verified: bool = False
+    digests: Mapping[str, str] = field(default_factory=dict[str, str])
+    tried: tuple[str, ...] = ()
+    no_genre: str = ""
+    grain: str | None = None
+    max_reject_share: float = MAX_REJECT_SHARE
+    links: str | None = None
+    """The file that links items to a knowledge graph."""
+    knowledge_origin: str = "none"
 
 
 def fetch(name: str, path: Path | None = None) -> Source:
@@ -71,27 +72,40 @@ def fetch(name: str, path: Path | None = None) -> Source:
         layout, folder, files, origin = find_public(dataset, tried)
     published = digest_of_raw(files[1]) == layout.items.sha256
     graph, knowledge, reason = find_knowledge(dataset, folder, origin, tried, published)
-    forms = (layout.ratings, layout.items, graph.knowledge, graph.links)
-    used = [(form, place) for form, place in zip(forms, (*files, *(knowledge or (None, None))), strict=True) if place]
-    digests = {form.name: digest_of_raw(place) for form, place in used}
+    feeds = movielens_feeds(layout, graph, files, knowledge)
+    digests = {feed.form.name: digest_of_raw(feed.file) for feed in feeds}
     return Source(
         name=dataset.name,
         title=dataset.title,
-        layout=layout,
-        folder=folder,
+        feeds=feeds,
         origin=origin,
-        ratings=files[0],
-        items=files[1],
-        knowledge_form=graph.knowledge,
-        links_form=graph.links,
-        knowledge=knowledge[0] if knowledge else None,
-        links=knowledge[1] if knowledge else None,
-        knowledge_origin=reason,
-        verified=all(form.sha256 == digests[form.name] for form, _ in used),
         licence=dataset.licence,
+        layout=layout.name,
+        verified=all(feed.form.sha256 == digests[feed.form.name] for feed in feeds),
         digests=digests,
         tried=tuple(tried),
+        no_genre=NO_GENRE,
+        links=graph.links.name if knowledge else None,
+        knowledge_origin=reason,
     )
+
+
+def movielens_feeds(
+    layout: Layout, graph: Graph, files: tuple[Path, Path], knowledge: tuple[Path, Path] | None
+) -> tuple[Feed, ...]:
+    """Ratings and items, then facts and links if there are any."""
+    items = (
+        movielens.FlaggedItems(genres=layout.flags)
+        if layout.flags
+        else movielens.NamedItems(genre_separator=layout.genre_separator)
+    )
+    feeds = [Feed(files[0], layout.ratings, movielens.Ratings()), Feed(files[1], layout.items, items)]
+    if knowledge is not None:
+        feeds += [
+            Feed(knowledge[0], graph.knowledge, movielens.Triples()),
+            Feed(knowledge[1], graph.links, movielens.Links()),
+        ]
+    return tuple(feeds)
 
 
 def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, Path]]:

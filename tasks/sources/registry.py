@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_REJECT_SHARE = 0.01
 NOT_PLAIN = re.compile(r"[^a-z0-9_]")
 
 MOVIELENS_LICENCE = (
@@ -24,7 +25,8 @@ class RawFile:
     """One raw file: its name, how a record is split, what its columns are called, and its verified SHA-256.
 
     `kind` is `fields` (separated text), `lines` (the whole line is the one column `raw`) or `parquet`. `optional`
-    columns may be missing from the header, and are null then. SQL calls a column by its name up to the colon.
+    columns may be missing from the header, and are null then; in a file without a header they are missing. SQL calls a
+    column by its name in `called`, or by its own up to the colon.
     """
 
     name: str
@@ -117,6 +119,8 @@ GENRES = (
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 """The flags of u.item, in order. Source: u.genre of ML-100K."""
+FLAGS = tuple(f"flag_{place}" for place in range(len(GENRES)))
+NO_GENRE = "unknown"  # u.genre's first entry: says nothing about a film, so it is no category and no fact
 
 ML_100K = Dataset(
     "ml-100k",
@@ -128,7 +132,7 @@ ML_100K = Dataset(
             RawFile(
                 "u.data",
                 "\t",
-                ("user", "item", "rating", "timestamp"),
+                ("user_id", "item_id", "rating", "timestamp"),
                 sha256="06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
             ),
             RawFile(
@@ -136,6 +140,7 @@ ML_100K = Dataset(
                 "|",
                 ("item", "title", "release date", "video release date", "url", *GENRES),
                 encoding="latin-1",
+                called=("item_id", "movie_title", "released", "released_on_video", "url", *FLAGS),
                 sha256="553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
             ),
             flags=GENRES,
@@ -154,6 +159,7 @@ ML_100K = Dataset(
                 "\t",
                 ("item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"),
                 header=True,
+                called=("item_id", "movie_title", "release_year", "genres"),
                 sha256="51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
             ),
             genre_separator=" ",
@@ -171,12 +177,14 @@ ML_1M = Dataset(
     (
         Layout(
             "official",
-            RawFile("ratings.dat", "::", ("user", "item", "rating", "timestamp")),
+            RawFile("ratings.dat", "::", ("user_id", "item_id", "rating", "timestamp")),
             RawFile(
                 "movies.dat",
                 "::",
-                ("item", "title", "genres"),
+                ("item", "title", "genres", "year"),
                 encoding="latin-1",
+                optional=("year",),
+                called=("item_id", "movie_title", "genres", "release_year"),
                 sha256="0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9",
             ),
             genre_separator="|",

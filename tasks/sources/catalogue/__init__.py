@@ -1,7 +1,7 @@
 """Every public dataset's official layout, by name: a Bundle a source, one module a family."""
 
-from tasks.sources.catalogue.bundle import Bundle, Part
+from tasks.sources.catalogue.bundle import Bundle, Feed, Part
 
 BUNDLES: dict[str, Bundle] = {}
 
-__all__ = ["BUNDLES", "Bundle", "Part"]
+__all__ = ["BUNDLES", "Bundle", "Feed", "Part"]

@@ -1,9 +1,26 @@
-"""Bundle: the raw files of one source, how each is laid out and which statement stages it."""
+"""Feed: a raw file to stage. Bundle: the raw files of one source, how each is laid out and which statement stages it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.queries import Stage
 from tasks.sources.registry import RawFile
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One raw file to stage: where it lies, how it is laid out, and the statement that types and judges it."""
+
+    file: Path
+    form: RawFile
+    statement: Stage
+    label: str = ""
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """What counts and quarantine call the file."""
+        return self.label or self.file.name
 
 
 @dataclass(frozen=True)
