@@ -146,7 +146,7 @@ def prepare(
             rounded = {name: value if value is None else round(value, 4) for name, value in measured.items()}
             base = base.model_copy(update={"links_fit": found.fits, "agreement": rounded})
         old = [str(warehouse / file.path) for file in base.of("vocabulary")]
-        vocabulary, names = name_all(base, staged, old, work, connection, generation)
+        vocabulary, names = name_all(base, staged, old, work, connection, generation, settings.no_genre)
     prepared = Prepared(
         before=base,
         inputs=tuple(inputs),
@@ -207,6 +207,7 @@ def name_all(
     work: Path,
     connection: duckdb.DuckDBPyConnection,
     generation: int,
+    no_genre: str,
 ) -> tuple[list[str], list[tuple[str, str, int]]]:
     """Files with the new names of each kind and their ids, and (kind, file, rows); known names keep theirs."""
     none = work / "empty" / "vocabulary.parquet"
@@ -246,6 +247,7 @@ def name_all(
             vocabulary=(*known, *made),
             known=known,
             linked=base.links_fit,
+            no_genre=no_genre,
             last=last("entity", 0),
         ),
     )

@@ -104,6 +104,7 @@ class NewEntities(Query):
     vocabulary: tuple[str, ...]
     known: tuple[str, ...]
     linked: bool
+    no_genre: str
     last: int
 
 

@@ -51,7 +51,7 @@ def write_view(
     memory_limit: str,
     notes: Mapping[str, Any],
 ) -> tuple[int, dict[str, int]]:
-    """Fill the folder `draft` with a corpus; return the number of events, and all counts. `notes` go into its description.
+    """Fill the folder `draft` with a corpus; return the number of events and all counts; `notes` go along.
 
     Raises:
         InputError: a table does not hold what its schema promises, such as shown items without a time.

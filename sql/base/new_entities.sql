@@ -21,7 +21,7 @@ mentioned as (
 ),
 
 entities as (
-    select 'genre:' || unnest(categories) as external
+    select 'genre:' || unnest(list_filter(categories, lambda name: name <> $no_genre)) as external
     from read_parquet($items)
     where reason is null and filter is null
     union

@@ -1,4 +1,4 @@
-"""Feed: a raw file to stage. Bundle: the raw files of one source, how each is laid out and which statement stages it."""
+"""Feed: a raw file to stage. Bundle: the raw files of a source, how each is laid out, which statement stages it."""
 
 from dataclasses import dataclass
 from pathlib import Path
