@@ -24,7 +24,8 @@ class RawFile:
     """One raw file: its name, how a record is split, what its columns are called, and its verified SHA-256.
 
     `kind` is `fields` (separated text), `lines` (the whole line is the one column `raw`) or `parquet`. `optional`
-    columns may be missing from the header, and are null then. SQL calls a column by its name up to the colon.
+    columns may be missing from the header, and are null then. A file without a header has `labels` in its place, or
+    exactly the columns. SQL calls a column by its name up to the colon, or as it is `called`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RawFile:
     optional: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     numeric: bool = True
+    labels: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
