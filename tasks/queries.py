@@ -7,6 +7,7 @@ from typing import ClassVar
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
 Value = str | int | float | list[str]
+ASCII_BLANKS = " \t\n\r\v\f"
 EARLIEST, LATEST = 0, 4_102_444_800  # 1970-01-01 and 2100-01-01, seconds UTC
 
 
@@ -62,6 +63,76 @@ class MovieLensRatings(Stage):
     step: float = 1.0
     earliest: int = EARLIEST
     latest: int = LATEST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Stage):
+    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, or of `own_json.sql`'s.
+
+    `roles` and `columns` say, place by place, which column of the file plays which role.
+    """
+
+    roles: tuple[str, ...]
+    columns: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    """For JSON lines: a JSON pointer for each column that `own_json.sql` gives."""
+    clock: str = "none"
+    per_second: int = 1
+    pattern: str = "%Y"
+    zoned: bool = False
+    zone: str = "UTC"
+    earliest: int = EARLIEST
+    latest: int = LATEST
+    behaviour: str = ""
+    behaviours: tuple[str, ...] = ("",)
+    behaviour_values: tuple[str, ...] = ("",)
+    others: str = "reject"
+    blanks: str = ASCII_BLANKS
+
+    @property
+    def text(self) -> str:
+        """The statement, with what it reads in place of the raw block."""
+        inner = ("staging/own_json.sql",) if self.paths else ()
+        text = super().text
+        for file in ("staging/own_typed.sql", *inner):
+            text = f"with block as (\n{(SQL / file).read_text()}\n)\n\nselect * from (\n{text}\n)"
+        return text
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        """Parameter name to value."""
+        return {name: value for name, value in super().parameters.items() if self.paths or name != "paths"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnEvents(Own):
+    """Events. `valued`: ratings must carry a value."""
+
+    file = "staging/own_events.sql"
+    table = "events"
+    valued: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSlates(Own):
+    """Shown items. `reward_by` is column, weight (of the behaviour) or threshold (of the value)."""
+
+    file = "staging/own_slates.sql"
+    table = "slates"
+    behaved: bool = False
+    placed: bool = False
+    first_position: int = 0
+    reward_by: str = "column"
+    rewarding_role: str = "reward"
+    weights: tuple[str, ...] = ("0",)
+    weighted_behaviours: tuple[str, ...] = ("",)
+    threshold: float = 0.0
+    propensity_kind: str = "item_position"
+    logging_policy: str = "unknown"
+    logging_policy_version: str = "unknown"
+    candidates_given: bool = False
+    propensities_given: bool = False
+    list_separator: str = "|"
 
 
 @dataclass(frozen=True, kw_only=True)
