@@ -175,14 +175,14 @@ def place_columns(header: Sequence[str], form: RawFile, file: Path) -> dict[str,
     Raises:
         InputError: a column is missing, or is there twice.
     """
-    missing = [name for name in form.columns if name not in header and name not in form.optional]
+    missing = [name for name in form.required if name not in header]
     if missing:
         found = form.separator.join(header)
         raise InputError(
             f"the header line lacks {', '.join(missing)}; line 1 reads: {found[:SHOWN]}",
             file=file,
             column=missing[0],
-            remedy=f"let line 1 be: {' '.join(form.columns)} (separated by {shown(form.separator)})",
+            remedy=f"let line 1 be: {' '.join(form.required)} (separated by {shown(form.separator)})",
         )
     twice = next((name for name in form.columns if list(header).count(name) > 1), None)
     if twice is not None:
@@ -441,5 +441,5 @@ def header_lines(text: bytes, form: RawFile) -> int:
 def fits(fields: Sequence[str], form: RawFile) -> bool:
     """Whether a first line split like this could be the form's."""
     if form.header:
-        return set(form.columns) - set(form.optional) <= set(fields)
+        return set(form.required) <= set(fields)
     return len(fields) == len(form.labels or form.columns)

@@ -265,7 +265,7 @@ def refuse_many_rejects(feed: Feed, staged: Staged, most: float) -> None:
 
 def remedy_for(worst: Reason, form: RawFile) -> str:
     """What to do about the most frequent fault."""
-    shape = f"{len(form.columns)} columns ({', '.join(form.columns[:4])}) separated by {shown(form.separator)}"
+    shape = f"the columns {', '.join(form.labels or form.required)} separated by {shown(form.separator)}"
     if worst.reason.startswith(NOT_TEXT):
         return f"convert the file, for example: iconv -f LATIN1 -t UTF-8 {form.name}"
     if "milliseconds" in worst.reason:

@@ -46,6 +46,11 @@ class RawFile:
         """What SQL calls the columns, in their order."""
         return self.called or tuple(NOT_PLAIN.sub("_", name.partition(":")[0].lower()) for name in self.columns)
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that a file must have."""
+        return tuple(name for name in self.columns if name not in self.optional)
+
 
 def text_lines(name: str, *, encoding: str = "utf-8") -> RawFile:
     """A file whose lines SQL takes apart: lists, JSON lines. The one column is `raw`."""
