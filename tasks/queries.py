@@ -152,6 +152,23 @@ class StagedRejects(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagedFirst(Query):
+    """The first accepted rows of a part."""
+
+    file = "staging/staged_first.sql"
+    staged: Path
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedDays(Query):
+    """The days of a part."""
+
+    file = "staging/staged_days.sql"
+    staged: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinkedPairs(Query):
     """Pairs of items that the knowledge graph joins closely."""
 

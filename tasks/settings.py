@@ -63,6 +63,8 @@ def explained(
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)
         return InputError(f"there is no key {told!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
+    if first["type"] == "missing":
+        return InputError(f"the key {told!r} is missing", file=file, remedy="add it")
     given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
     said = first["msg"].removeprefix("Value error, ")
     return InputError(f"{told}: {said}{given}".lstrip(": "), file=file, remedy="correct the value")

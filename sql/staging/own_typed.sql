@@ -72,7 +72,7 @@ timed as (
         *,
         case
             when
-                $clock = 'number' and ticks between $earliest * $per_second and $latest * $per_second
+                $clock = 'number' and ticks between $earliest::double * $per_second and $latest::double * $per_second
                 then
                     make_timestamptz(
                         case
@@ -106,8 +106,8 @@ select
         else
             format(
                 'outside {} to {}',
-                strftime(make_timestamp($earliest * 1000000), '%Y-%m-%d'),
-                strftime(make_timestamp($latest * 1000000), '%Y-%m-%d')
+                strftime(make_timestamp($earliest::bigint * 1000000), '%Y-%m-%d'),
+                strftime(make_timestamp($latest::bigint * 1000000), '%Y-%m-%d')
             )
     end as time_fault
 from timed
