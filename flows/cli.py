@@ -122,13 +122,15 @@ def ingest_source(
     Example:  rlrec ingest ml-1m --path ~/Downloads/ml-1m --out corpora/ml-1m
     """
     from tasks.artifacts import home
+    from tasks.views import ViewSettings
     from tasks.warehouse import ingest, read_description
 
     raw = obtain(source, path)
     describe_source(raw)
     target = out or home() / "corpora" / source
     with waiting(f"ingesting {source}"):
-        corpus = ingest(raw, target, positive_from=positive_from)
+        view = ViewSettings(no_genre=raw.no_genre, positive_from=positive_from)
+        corpus = ingest(raw, target, view=view)
     describe_corpus(corpus.path, read_description(corpus.path))
 
 
@@ -293,8 +295,8 @@ def describe_source(source: "Source") -> None:
     for attempt in source.tried:
         typer.echo(f"tried: {attempt}")
     typer.echo(f"{source.title}")
-    typer.echo(f"origin: {source.origin} ({source.layout.name} layout)")
-    typer.echo(f"files: {source.ratings}, {source.items}")
+    typer.echo(f"origin: {source.origin} ({source.layout} layout)")
+    typer.echo(f"files: {', '.join(str(feed.file) for feed in source.feeds)}")
     typer.echo(f"knowledge graph: {source.knowledge_origin}")
     verified = (
         "every file has the verified SHA-256" if source.verified else "not verified, no SHA-256 matched or is known"

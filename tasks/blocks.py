@@ -19,17 +19,17 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from rlrec.errors import InputError
-from tasks.artifacts import CHUNK
-from tasks.sources.rawfiles import open_raw
+from tasks.sources.rawfiles import digest_of_raw, open_raw
 from tasks.sources.registry import RawFile
 
 BLOCK_BYTES = 16 << 20
 LONGEST_RECORD = 1 << 20  # bytes: a quote that is not closed within them is a stray one
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+LONGEST_HEADER = 100  # lines
 SPARE = (b"\x1f", b"\x1e", b"\x1d", b"\x1c")  # separators that text hardly holds, in place of several characters
 SEPARATORS = {"\t": "TAB", "::": "'::'", ",": "','", ";": "';'", "|": "'|'", " ": "a space"}
-NEWLINE, QUOTE = ord("\n"), ord('"')
+NEWLINE = ord("\n")
 SHOWN = 120
 UNCLOSED = "a quote is not closed"
 NOT_TEXT = "not UTF-8 text"
@@ -95,7 +95,7 @@ class Reader:
                     header = 0
                     if layout is None:
                         layout = Layout.of(text, self.form, self.file)
-                        header = int(self.form.header)
+                        header = layout.header
                     block, rest = layout.block(text, line, header, final=not chunk)
                     line, held = line + block.lines, rest + held
                     yield block
@@ -106,11 +106,6 @@ class Reader:
         self.sha256 = digest.hexdigest()
 
     def _columnar(self) -> Iterator[Block]:
-        digest = hashlib.sha256()
-        with open_raw(self.file) as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-        self.sha256 = digest.hexdigest()
         try:
             source = pq.ParquetFile(self.file)
             present = place_columns(source.schema_arrow.names, self.form, self.file)
@@ -123,6 +118,7 @@ class Reader:
                 }
                 yield Block(numbered(columns, np.arange(line, line + len(rows))), line, len(rows))
                 line += len(rows)
+            self.sha256 = digest_of_raw(self.file)
         except (pa.ArrowInvalid, OSError) as fault:
             raise InputError(
                 f"the Parquet file cannot be read ({str(fault).splitlines()[0]})",
@@ -179,14 +175,14 @@ def place_columns(header: Sequence[str], form: RawFile, file: Path) -> dict[str,
     Raises:
         InputError: a column is missing, or is there twice.
     """
-    missing = [name for name in form.columns if name not in header and name not in form.optional]
+    missing = [name for name in form.required if name not in header]
     if missing:
         found = form.separator.join(header)
         raise InputError(
             f"the header line lacks {', '.join(missing)}; line 1 reads: {found[:SHOWN]}",
             file=file,
             column=missing[0],
-            remedy=f"let line 1 be: {' '.join(form.columns)} (separated by {shown(form.separator)})",
+            remedy=f"let line 1 be: {' '.join(form.required)} (separated by {shown(form.separator)})",
         )
     twice = next((name for name in form.columns if list(header).count(name) > 1), None)
     if twice is not None:
@@ -213,6 +209,7 @@ class Layout:
     form: RawFile
     width: int
     places: dict[str, int]
+    header: int = 0
 
     @staticmethod
     def of(text: bytes, form: RawFile, file: Path) -> "Layout":
@@ -223,7 +220,8 @@ class Layout:
         """
         if form.kind == "lines":
             return Layout(form, 1, {"raw": 0})
-        first = text[: text.index(b"\n")].decode("utf-8", "replace")
+        header = header_lines(text, form) if form.header else 0
+        first = b"\n".join(text.split(b"\n", header or 1)[: header or 1]).decode("utf-8", "replace")
         fields = split_record(first, form.separator, form.quote) or [first]
         if not fits(fields, form):
             for other in (name for name in SEPARATORS if name != form.separator):
@@ -235,7 +233,9 @@ class Layout:
                         remedy=f"write {form.name} with {shown(form.separator)} between the columns",
                     )
         if form.header:
-            return Layout(form, len(fields), place_columns(fields, form, file))
+            return Layout(form, len(fields), place_columns(fields, form, file), header)
+        if form.labels:
+            return Layout(form, len(form.labels), place_columns(form.labels, form, file))
         if form.numeric and fits(fields, form) and not any(part.strip().isdigit() for part in fields):
             raise InputError(
                 f"line 1 is a header line, and {form.name} has none: {first[:SHOWN]}", file=file, remedy="delete line 1"
@@ -245,10 +245,10 @@ class Layout:
 
     def block(self, text: bytes, first_line: int, header: int, *, final: bool) -> tuple[Block, bytes]:
         """Parse these lines; bytes of a record that the text does not end come back as the rest."""
-        start = text.index(b"\n") + 1 if header else 0
+        start = sum(len(part) + 1 for part in text.split(b"\n", header)[:header])
         odd: dict[int, tuple[int, list[str] | str]] = {}
         end = len(text)
-        if self.form.quote and QUOTE in text[start:]:
+        if self.form.quote and self.form.quote.encode() in text[start:]:
             odd, end = self.records_with_odd_quotes(text, start, first_line + header, final=final)
         body, rest, text = text[start:end], text[end:], text[:end]
         lines = text.count(b"\n")
@@ -393,7 +393,7 @@ class Layout:
         ends = np.flatnonzero(data == NEWLINE)
         ends = ends[ends >= start]
         starts = np.concatenate(([start], ends[:-1] + 1))
-        quotes = np.flatnonzero(data == QUOTE)
+        quotes = np.flatnonzero(data == ord(self.form.quote))
         count = np.searchsorted(quotes, ends) - np.searchsorted(quotes, starts)
         odd = np.flatnonzero(count % 2).tolist()
         found: dict[int, tuple[int, list[str] | str]] = {}
@@ -427,7 +427,20 @@ def split_record(record: str, separator: str, quote: str) -> list[str] | None:
     return rows[0] if len(rows) == 1 else None
 
 
+def header_lines(text: bytes, form: RawFile) -> int:
+    """How many lines the header spans: more than one where a quoted name holds line ends."""
+    end = 0
+    for lines in range(1, LONGEST_HEADER + 1):
+        end = text.find(b"\n", end) + 1
+        if not end:
+            break
+        if not form.quote or text.count(form.quote.encode(), 0, end) % 2 == 0:
+            return lines
+    return 1
+
+
 def fits(fields: Sequence[str], form: RawFile) -> bool:
     """Whether a first line split like this could be the form's."""
-    present = set(form.columns) - set(form.optional)
-    return present <= set(fields) if form.header else len(fields) == len(present)
+    if form.header:
+        return set(form.required) <= set(fields)
+    return len(fields) == len(form.labels or form.required)

@@ -3,7 +3,7 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,8 @@ from rlrec.feedback.evidence import Feedback
 from rlrec.pretrain.graph_cl import GraphCL
 from rlrec.recipes import FineTuning, Pretraining
 from rlrec.simulators.logged_slates import World
+from tasks import settings
+from tasks.settings import explained, read_toml
 
 SUFFIX = ".toml"
 
@@ -107,10 +109,7 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
             f"there is no preset {preset!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
             remedy=f"choose one of: {', '.join(names())}; or give the path of a TOML file",
         )
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise InputError(f"the preset is not valid TOML: {fault}", file=file, remedy="correct the line") from fault
+    values = read_toml(file, "preset")
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
@@ -124,23 +123,12 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
     try:
         return Plan.model_validate(values)
     except ValidationError as fault:
-        raise _explained(fault, file) from fault
+        raise explained(fault, file, Plan) from fault
 
 
-def known_keys(plan: type[BaseModel] = Plan) -> list[str]:
+def known_keys() -> list[str]:
     """Every key that `--set` accepts."""
-    return sorted(set(_keys(plan.model_json_schema(), "")))
-
-
-def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any] | None = None) -> Iterator[str]:
-    root = root or schema
-    if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-    for choice in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
-        yield from _keys(choice, prefix, root)
-    for name, inner in schema.get("properties", {}).items():
-        nested = list(_keys(inner, f"{prefix}{name}.", root))
-        yield from nested or [f"{prefix}{name}"]
+    return settings.known_keys(Plan)
 
 
 def _put(values: dict[str, Any], key: str, value: object) -> None:
@@ -163,15 +151,3 @@ def _value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _explained(fault: ValidationError, file: Path) -> InputError:
-    first = fault.errors()[0]
-    tags = {"graph_cl", "bpr", "grpo_slate"}
-    place = [str(part) for part in first["loc"] if part not in tags]
-    key = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.0)
-        return InputError(f"there is no key {key!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
-    given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
-    return InputError(f"{key}: {first['msg']}{given}", file=file, remedy="correct the value")

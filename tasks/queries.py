@@ -7,6 +7,7 @@ from typing import ClassVar
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
 Value = str | int | float | list[str]
+ASCII_BLANKS = " \t\n\r\v\f"
 EARLIEST, LATEST = 0, 4_102_444_800  # 1970-01-01 and 2100-01-01, seconds UTC
 
 
@@ -39,17 +40,87 @@ class Stage(Query):
     """A staging statement: it reads `block`, some records of a raw file, and types and judges each of them.
 
     It gives the columns of its `table` (sql/staging/README.md), `line`, and why a row is rejected or dropped.
-    `several`: a record may give more than one row; `placed`: it says which place each has in the record, as `place`.
+    `several`: a record may give more than one row; `with_place`: in an order that counts, told by the column `place`.
     """
 
     table: ClassVar[str]
     several: ClassVar[bool] = False
-    placed: ClassVar[bool] = False
+    with_place: ClassVar[bool] = False
 
     @property
     def bucket_by(self) -> str | None:
         """The column with the user, for tables that are kept by user."""
         return "user_external" if self.table in ("events", "slates") else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Stage):
+    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, or of `own_json.sql`'s.
+
+    `roles` and `columns` say, place by place, which column of the file plays which role.
+    """
+
+    roles: tuple[str, ...]
+    columns: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    """For JSON lines: a JSON pointer for each column that `own_json.sql` gives."""
+    clock: str = "none"
+    per_second: int = 1
+    pattern: str = "%Y"
+    zoned: bool = False
+    zone: str = "UTC"
+    earliest: int = EARLIEST
+    latest: int = LATEST
+    behaviour: str = ""
+    behaviours: tuple[str, ...] = ("",)
+    behaviour_values: tuple[str, ...] = ("",)
+    others: str = "reject"
+    blanks: str = ASCII_BLANKS
+
+    @property
+    def text(self) -> str:
+        """The statement, with what it reads in place of the raw block."""
+        inner = ("staging/own_json.sql",) if self.paths else ()
+        text = super().text
+        for file in ("staging/own_typed.sql", *inner):
+            text = f"with block as (\n{(SQL / file).read_text()}\n)\n\nselect * from (\n{text}\n)"
+        return text
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        """Parameter name to value."""
+        return {name: value for name, value in super().parameters.items() if self.paths or name != "paths"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnEvents(Own):
+    """Events. `valued`: ratings must carry a value."""
+
+    file = "staging/own_events.sql"
+    table = "events"
+    valued: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSlates(Own):
+    """Shown items. `reward_by` is column, weight (of the behaviour) or threshold (of the value)."""
+
+    file = "staging/own_slates.sql"
+    table = "slates"
+    behaved: bool = False
+    placed: bool = False
+    first_position: int = 0
+    reward_by: str = "column"
+    rewarding_role: str = "reward"
+    weights: tuple[str, ...] = ("0",)
+    weighted_behaviours: tuple[str, ...] = ("",)
+    threshold: float = 0.0
+    propensity_kind: str = "item_position"
+    logging_policy: str = "unknown"
+    logging_policy_version: str = "unknown"
+    candidates_given: bool = False
+    propensities_given: bool = False
+    list_separator: str = "|"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +210,23 @@ class BaseSlates(Query):
     vocabulary: tuple[str, ...]
     bucket: int
     grain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedFirst(Query):
+    """The first accepted rows of a part."""
+
+    file = "staging/staged_first.sql"
+    staged: Path
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedDays(Query):
+    """The days of a part."""
+
+    file = "staging/staged_days.sql"
+    staged: Path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,7 +198,7 @@ def judge(
     bucket = BUCKET.format(key=key, buckets=buckets) if key and buckets > 1 else "0"
     order = "order by bucket" if key and buckets > 1 else ""
     cursor.register("block", block.records)
-    place = "" if feed.statement.placed else ", 0 as place"
+    place = "" if feed.statement.with_place else ", 0 as place"
     execute(
         f"copy (select *, coalesce({bucket}, 0)::smallint as bucket, {feed.number} as feed{place} "
         f"from (\n{feed.statement.text}\n) {order}) "
@@ -251,7 +251,7 @@ def refuse_many_rejects(feed: Feed, staged: Staged, most: float) -> None:
 
 def remedy_for(worst: Reason, form: RawFile) -> str:
     """What to do about the most frequent fault."""
-    shape = f"{len(form.columns)} columns ({', '.join(form.columns[:4])}) separated by {shown(form.separator)}"
+    shape = f"the columns {', '.join(form.labels or form.required)} separated by {shown(form.separator)}"
     if worst.reason.startswith(NOT_TEXT):
         return f"convert the file, for example: iconv -f LATIN1 -t UTF-8 {form.name}"
     if "milliseconds" in worst.reason:

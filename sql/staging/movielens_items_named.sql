@@ -1,5 +1,6 @@
 -- Grain: one row per item of a MovieLens file whose genres are words (movies.dat, movies.csv, .item), the staged table
--- items. Columns: sql/staging/README.md. The year stands in its own column, or in brackets at the end of the title.
+-- items. The year stands in its own column, or in brackets at the end of the title.
+-- Columns: sql/staging/README.md.
 with parsed as (
     select
         line,

@@ -8,8 +8,11 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
+
+import pyarrow as pa
 
 from rlrec.errors import InputError
 from tasks.artifacts import CHUNK, aside
@@ -18,28 +21,54 @@ from tasks.sources.registry import Dataset, raw_files
 
 @contextmanager
 def open_raw(file: Path) -> Iterator[io.BufferedIOBase]:
-    """The file's bytes, gunzipped when its name ends in .gz.
+    """The file's bytes, decompressed when its name ends in .gz, .zst or .zip (of one file).
 
     Raises:
-        InputError: it is missing, unreadable or damaged.
+        InputError: it is missing, unreadable or damaged, or the archive holds another number of files.
     """
     try:
-        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
-            yield stream
+        with ExitStack() as opened:
+            yield decompressed(file, opened)
     except FileNotFoundError as fault:
         raise InputError("the file does not exist", file=file, remedy="give the right path") from fault
-    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as fault:
         raise InputError(
             f"the compressed file is damaged ({fault})", file=file, remedy="copy or download it again"
         ) from fault
     except OSError as fault:
         if fault.errno == errno.ENOSPC:
             raise  # not about this file: its content is being written elsewhere
+        if file.suffix == ".zst" and fault.errno is None:  # how Arrow tells of a damaged frame
+            raise InputError(
+                f"the compressed file is damaged ({fault})", file=file, remedy="copy or download it again"
+            ) from fault
         raise InputError(
             f"the file cannot be read ({fault.strerror or fault})",
             file=file,
             remedy="make it a plain file that this account may read",
         ) from fault
+
+
+def decompressed(file: Path, opened: ExitStack) -> io.BufferedIOBase:
+    """The stream behind `open_raw`, closed with `opened`.
+
+    Raises:
+        InputError: a .zip holds no file, or several.
+    """
+    if file.suffix == ".gz":
+        return opened.enter_context(gzip.open(file, "rb"))
+    plain = opened.enter_context(file.open("rb"))
+    if file.suffix == ".zst":
+        return cast(io.BufferedIOBase, opened.enter_context(pa.CompressedInputStream(plain, "zstd")))
+    if file.suffix != ".zip":
+        return plain
+    archive = opened.enter_context(zipfile.ZipFile(plain))
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        raise InputError(
+            f"the archive holds {len(members)} files, expected one", file=file, remedy="unpack it, and list its files"
+        )
+    return cast(io.BufferedIOBase, opened.enter_context(archive.open(members[0])))
 
 
 def digest_of_raw(file: Path) -> str:

@@ -25,8 +25,8 @@ class RawFile:
     """One raw file: its name, how a record is split, what its columns are called, and its verified SHA-256.
 
     `kind` is `fields` (separated text), `lines` (the whole line is the one column `raw`) or `parquet`. `optional`
-    columns may be missing from the header, and are null then; in a file without a header they are missing. SQL calls a
-    column by its name in `called`, or by its own up to the colon.
+    columns may be missing from the header, and are null then. A file without a header has `labels` in its place, or
+    exactly the required columns. SQL calls a column by its name up to the colon, or as it is `called`.
     """
 
     name: str
@@ -40,11 +40,17 @@ class RawFile:
     optional: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     numeric: bool = True
+    labels: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """What SQL calls the columns, in their order."""
         return self.called or tuple(NOT_PLAIN.sub("_", name.partition(":")[0].lower()) for name in self.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that a file must have."""
+        return tuple(name for name in self.columns if name not in self.optional)
 
 
 def text_lines(name: str, *, encoding: str = "utf-8") -> RawFile:

@@ -16,6 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli
+from rlrec.corpus import Corpus
+from rlrec.tables import EVENTS
+from tasks.warehouse import read_description
 from tests.tiny import USERS, write_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,14 +44,14 @@ def test_ingest_makes_a_corpus_and_says_what_became_of_the_lines(raw, tmp_path):
         stream.write("1\t1\t9\t875000000\n")
     result = invoke("ingest", "ml-100k", "--path", raw, "--out", tmp_path / "corpus")
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "corpus" / "corpus.json").read_text())["counts"]["users"] == USERS
+    assert read_description(tmp_path / "corpus")["counts"]["users"] == USERS
     for words in ("research use only", "quarantined", "outside 1 to 5", str(tmp_path / "raw"), "knowledge graph"):
         assert words in result.stdout.replace("\n", ""), words
 
 
 def test_ingest_without_out_goes_home(raw, own_home):
     assert invoke("ingest", "ml-100k", "--path", raw).exit_code == 0
-    assert (own_home / "corpora" / "ml-100k" / "events.parquet").exists()
+    assert Corpus.of(own_home / "corpora" / "ml-100k").has(EVENTS)
 
 
 def test_data_list_names_datasets_and_terms():

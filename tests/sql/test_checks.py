@@ -66,10 +66,10 @@ def test_dense_ids_finds_gaps_repeats_and_a_wrong_start(write, tmp_path):
         assert [row["kind"] for row in bad(queries.DenseIds(vocabulary=broken), tmp_path)] == ["user"]
 
 
-def test_disordered_events_finds_gaps_and_steps_back_in_time(write, tmp_path):
+def test_disordered_events_finds_repeated_numbers_and_steps_back_in_time(write, tmp_path):
     good = write("good", event=[1, 2], at=[NOON, LATER])
     assert bad(queries.DisorderedEvents(events=good), tmp_path) == []
-    for events, times in (([1, 3], [NOON, LATER]), ([1, 2], [LATER, NOON])):
+    for events, times in (([1, 1], [NOON, LATER]), ([1, 2], [LATER, NOON])):
         broken = write("broken", event=events, at=times)
         assert len(bad(queries.DisorderedEvents(events=broken), tmp_path)) == 1
 
@@ -118,33 +118,3 @@ def test_unsplit_events_finds_missing_doubled_and_unknown_events(write, tmp_path
     assert unsplit([1]) == [(2, 0)]
     assert unsplit([1, 2, 2]) == [(2, 2)]
     assert unsplit([1, 2, 7]) == [(7, 1)]
-
-
-def test_lost_lines_finds_missing_doubled_and_invented_lines(write, tmp_path):
-    lines = write("lines", line=[1, 2, 3, 4], raw=["header", "a", " ", "b"])
-
-    def lost(staged):
-        query = queries.LostLines(lines=lines, staged=write("staged", line=staged), header_lines=1)
-        return [(row["line"], row["times"]) for row in bad(query, tmp_path)]
-
-    assert lost([2, 4]) == []
-    assert lost([2]) == [(4, 0)]
-    assert lost([2, 2, 4]) == [(2, 2)]
-    assert lost([1, 2, 4]) == [(1, 1)]
-
-
-def test_lost_facts_compares_accepted_lines_with_rows(write, tmp_path):
-    reasons = pa.array([None, None, "bad"], pa.string())
-    staged = write("staged", reason=reasons)
-
-    def lost(events, facts):
-        query = queries.LostFacts(
-            ratings=staged,
-            knowledge=staged,
-            events=write("events", event=list(range(events))),
-            triples=write("triples", relation=["item.genre"] + ["r"] * facts),
-        )
-        return sorted((row["name"], row["accepted"], row["stored"]) for row in bad(query, tmp_path))
-
-    assert lost(2, 2) == []
-    assert lost(1, 3) == [("events", 2, 1), ("triples", 2, 3)]

@@ -37,19 +37,11 @@ def test_a_check_that_selects_rows_is_broken(tmp_path):
 def test_a_full_disk_is_an_input_error(tmp_path, small_disk):
     draw = np.random.default_rng(0)
     names = [draw.bytes(16).hex() for _ in range(200_000)]
-    pq.write_table(pa.table({"line": range(len(names)), "raw": names}), tmp_path / "lines.parquet")
-    query = queries.StageTriples(
-        lines=tmp_path / "lines.parquet",
-        file_name="kg",
-        separator="\t",
-        header_lines=0,
-        width=1,
-        head_field=1,
-        relation_field=1,
-        tail_field=1,
-    )
+    columns = {"kind": ["user"] * len(names), "external": names, "id": range(len(names))}
+    pq.write_table(pa.table(columns), tmp_path / "names.parquet")
+    query = queries.Vocabulary(base=(str(tmp_path / "names.parquet"),))
     with connect(tmp_path) as connection, pytest.raises(InputError, match="no space left"):
-        run(query, small_disk / "triples.parquet", connection)
+        run(query, small_disk / "vocabulary.parquet", connection)
 
 
 def test_other_faults_stay_what_they_are(tmp_path):

@@ -17,11 +17,17 @@ from pathlib import Path
 import pytest
 
 from rlrec.errors import InputError
-from tasks.sources import DATASETS, ML_1M, ML_100K, Dataset, RawFile, fetch, network, raw_files
+from tasks.sources import DATASETS, ML_1M, ML_100K, Dataset, RawFile, Source, fetch, network, raw_files
 from tasks.sources.obtain import SEEN
 from tasks.sources.registry import FREEBASE, Graph
 from tests.needs import lack
 from tests.tiny import write_tiny
+
+
+def files(source: Source) -> list[Path]:
+    """Ratings, items, and facts and links if there are any."""
+    return [feed.file for feed in source.feeds]
+
 
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k"
 FAIL_OVER_SECONDS = 20
@@ -110,8 +116,9 @@ def pack_atomic(folder: Path, raw: Path) -> Path:
 
 def test_a_local_folder_is_taken_as_it_is(raw):
     source = fetch("ml-100k", raw)
-    assert (source.layout.name, source.ratings, source.items) == ("official", raw / "u.data", raw / "u.item")
-    assert (source.knowledge, source.links) == (raw / "ml-100k.kg", raw / "ml-100k.link")
+    assert (source.layout, *files(source)) == (
+        "official", raw / "u.data", raw / "u.item", raw / "ml-100k.kg", raw / "ml-100k.link"
+    )  # fmt: skip
     assert source.tried == ()
     assert not source.verified
     assert str(raw) in source.origin
@@ -124,7 +131,7 @@ def test_gzipped_files_and_a_folder_below_are_found(raw, tmp_path):
     (inner / "u.data.gz").write_bytes(gzip.compress((inner / "u.data").read_bytes()))
     (inner / "u.data").unlink()
     source = fetch("ml-100k", tmp_path / "outer")
-    assert source.ratings == inner / "u.data.gz"
+    assert files(source)[0] == inner / "u.data.gz"
     assert source.digests["u.data"] == fetch("ml-100k", raw).digests["u.data"]
 
 
@@ -132,7 +139,7 @@ def test_a_local_zip_is_unpacked_by_name_only(raw, tmp_path):
     archive = pack(tmp_path / "mine.zip", raw, ("u.data", "u.item", "ml-100k.kg", "ml-100k.link"), "../../../escape")
     source = fetch("ml-100k", archive)
     assert source.digests == fetch("ml-100k", raw).digests
-    assert source.folder.is_relative_to(tmp_path / "home")
+    assert files(source)[0].is_relative_to(tmp_path / "home")
     assert not list(tmp_path.rglob("escape"))
 
 
@@ -193,7 +200,7 @@ def test_without_a_knowledge_graph_the_source_says_why(raw, served, monkeypatch,
     pretend(monkeypatch, raw, f"{address}/ml-100k.zip")
     pack(folder / "ml-100k.zip", raw, ("u.data", "u.item"))
     source = fetch("ml-100k")
-    assert source.knowledge is None
+    assert (len(source.feeds), source.links) == (2, None)
     assert "genre triples only" in source.knowledge_origin
     assert "recbole==1.2.1" in source.knowledge_origin
 
@@ -238,7 +245,7 @@ def test_a_cache_file_without_known_hash_is_held_to_its_hash_at_download(raw, se
     pack(folder / "ml-100k.zip", raw, ("u.data", "u.item"))
     source = fetch("ml-100k")
     assert not source.verified
-    source.ratings.write_text("changed")
+    files(source)[0].write_text("changed")
     with pytest.raises(InputError, match="not the one"):
         fetch("ml-100k")
 
@@ -304,7 +311,7 @@ def publish_items(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_the_published_graph_is_not_joined_to_other_items(tmp_path):
     source = fetch("ml-1m", write_ml_1m(tmp_path / "own"))
-    assert (source.knowledge, source.links) == (None, None)
+    assert (len(source.feeds), source.links) == (2, None)
     assert "the item file is not the published one" in source.knowledge_origin
 
 
@@ -321,13 +328,13 @@ def test_ml_1m_is_offered_the_graph_of_the_wheel(raw, tmp_path, monkeypatch):
     publish_items(monkeypatch, folder)
     source = fetch("ml-1m", folder)
     assert source.knowledge_origin == "PyPI wheel recbole==1.2.1"
-    assert (source.knowledge.name, source.links.name) == ("ml-100k.kg", "ml-100k.link")
+    assert [file.name for file in files(source)[2:]] == ["ml-100k.kg", "ml-100k.link"]
     assert set(source.digests) == {"ratings.dat", "movies.dat", "ml-100k.kg", "ml-100k.link"}
     for form in ("kg", "link"):
         shutil.copy(raw / f"ml-100k.{form}", folder / f"ml-1m.{form}")
     own = fetch("ml-1m", folder)
-    assert own.knowledge == folder / "ml-1m.kg"
-    assert own.links_form.name == "ml-1m.link"
+    assert files(own)[2] == folder / "ml-1m.kg"
+    assert own.links == "ml-1m.link"
     assert str(folder) in own.knowledge_origin
 
 
@@ -335,7 +342,7 @@ def test_ml_1m_goes_on_without_a_graph_and_says_why(tmp_path, no_pip, monkeypatc
     folder = write_ml_1m(tmp_path / "own")
     publish_items(monkeypatch, folder)
     source = fetch("ml-1m", folder)
-    assert (source.knowledge, source.links) == (None, None)
+    assert (len(source.feeds), source.links) == (2, None)
     assert source.knowledge_origin.startswith("none, genre triples only: PyPI wheel recbole==1.2.1: ERROR: No matching")
     assert "Freebase" in source.licence
 
@@ -361,9 +368,9 @@ def test_the_wheel_is_the_next_way(raw, tmp_path, monkeypatch, dead_pip):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     pretend(monkeypatch, raw, f"{DEAD}/ml-100k.zip")
     source = fetch("ml-100k")
-    assert (source.layout.name, source.origin) == ("atomic", "PyPI wheel recbole==1.2.1")
+    assert (source.layout, source.origin) == ("atomic", "PyPI wheel recbole==1.2.1")
     assert source.verified
-    assert source.knowledge is not None
+    assert len(source.feeds) == 4
     assert len(source.tried) == 1
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     again = fetch("ml-100k")
@@ -409,4 +416,4 @@ def test_the_real_wheel_is_found_or_named(monkeypatch):
     except InputError as refusal:
         lack("wheel", refusal.problem.replace("\n", " "))
     assert source.verified
-    assert source.layout.name == "atomic"
+    assert source.layout == "atomic"

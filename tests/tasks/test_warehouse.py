@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,8 @@ from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.tables import EVENTS, ITEMS, QUARANTINE, SPLITS, TRIPLES, VOCABULARY
 from tasks.sources import ML_100K, Source, fetch
+from tasks.manifest import LOCK
+from tasks.views import ViewSettings
 from tasks.warehouse import GENRES_AND_FACTS, GENRES_ONLY, ORIGIN, ingest, read_description
 from tests.needs import lack
 from tests.tiny import ITEMS as ITEM_COUNT
@@ -199,59 +202,54 @@ def test_bad_lines_are_quarantined_with_place_and_reason_and_counted(raw, tmp_pa
     (raw / "u.data").write_text("\n".join([*lines[:10], "", bad, *lines[10:], lines[4]]) + "\n")
     corpus, description = read(raw, tmp_path / "corpus")
     rows = corpus.scan(QUARANTINE).collect().to_dicts()
-    assert rows == [
-        {"file": "u.data", "line": 12, "column": "rating", "reason": "not a number", "raw": bad},
-        {"file": "u.data", "line": good + 3, "column": None, "reason": "repeats line 5", "raw": lines[4]},
-    ]
-    assert description["lines"]["u.data"] == {
-        "lines": good + 3, "header": 0, "blank": 1, "read": good + 2, "accepted": good, "quarantined": 2
+    assert rows == [{"file": "u.data", "line": 12, "column": "rating", "reason": "not a number", "raw": bad}]
+    counts = description["lines"]["u.data"]
+    assert counts == {
+        "lines": good + 3, "header": 0, "blank": 1, "continued": 0, "read": good + 2, "rows": good + 2,
+        "accepted": good + 1, "quarantined": 1, "dropped": {},
     }  # fmt: skip
     assert description["quarantine"]["u.data"] == [
-        {"rejected_column": "rating", "reason": "not a number", "rejected": 1, "first_line": 12},
-        {"rejected_column": None, "reason": "repeats line", "rejected": 1, "first_line": good + 3},
+        {"rejected_column": "rating", "reason": "not a number", "rejected": 1, "first_line": 12}
     ]
-    assert (description["counts"]["events"], description["counts"]["quarantined"]) == (good, 2)
+    assert description["dropped"] == [{"filter": "exact_duplicates", "rows": 1}]  # the repeated line
+    assert (description["counts"]["events"], description["counts"]["quarantined"]) == (good, 1)
     assert corpus.scan(EVENTS).collect().height == good
 
 
 def test_an_unusable_file_leaves_nothing(raw, tmp_path):
     (raw / "ml-100k.kg").write_text("head\ttail\n")  # the last file that is staged
-    before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match="lacks") as refusal:
         ingest(local(raw), tmp_path / "corpus")
     assert refusal.value.file == str(raw / "ml-100k.kg")
-    assert sorted(tmp_path.iterdir()) == before
+    assert [place.name for place in (tmp_path / "corpus").iterdir()] == [LOCK]
 
 
-def test_bad_lines_of_the_other_files_are_quarantined_too(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.staging.MAX_REJECT_SHARE", 0.1)
+def test_bad_lines_of_the_other_files_are_quarantined_too_and_repeated_facts_count_once(raw, tmp_path):
     good = (raw / "u.item").read_text(encoding="latin-1").splitlines()
     with (raw / "u.item").open("a", encoding="latin-1") as stream:
         stream.write(f"{good[0]}\n{good[1].replace('|0|', '|2|', 1).replace('2|', '999|', 1)}\nno item at all\n")
     with (raw / "ml-100k.link").open("a") as stream:
-        stream.write("3\tm.film2\nx\tm.other\n")
+        stream.write("x\tm.other\n")
+    fact = (raw / "ml-100k.kg").read_text().splitlines()[1]
     with (raw / "ml-100k.kg").open("a") as stream:
-        stream.write("m.film2\tfilm.film.actor\n" + (raw / "ml-100k.kg").read_text().splitlines()[1] + "\n")
-    corpus, description = read(raw, tmp_path / "corpus")
+        stream.write(f"m.film2\tfilm.film.actor\n{fact}\n")
+    corpus = Corpus.of(ingest(replace(local(raw), max_reject_share=0.1), tmp_path / "corpus").path)
     rows = corpus.scan(QUARANTINE).select("file", "reason").collect().rows()
-    assert [(file, reason.rstrip("0123456789")) for file, reason in rows] == [
-        ("ml-100k.kg", "2 fields instead of "),
-        ("ml-100k.kg", "repeats line "),
-        ("ml-100k.link", "repeats the entity of line "),
+    assert rows == [
+        ("ml-100k.kg", "2 fields instead of 3"),
         ("ml-100k.link", "not a positive whole number"),
-        ("u.item", "repeats the item of line "),
-        ("u.item", "a genre flag is neither 0 nor "),
-        ("u.item", "1 fields instead of "),
+        ("u.item", "a genre flag is neither 0 nor 1"),
+        ("u.item", "1 fields instead of 24"),
     ]
-    assert description["counts"]["quarantined"] == len(rows)
-    assert description["counts"]["items"] == ITEM_COUNT
+    assert corpus.scan(ITEMS).collect().height == ITEM_COUNT
+    assert corpus.scan(TRIPLES).collect().is_unique().all()
 
 
-def test_a_folder_that_is_no_corpus_is_never_replaced(raw, tmp_path):
+def test_a_folder_that_is_no_warehouse_is_never_written_to(raw, tmp_path):
     keep = tmp_path / "precious"
     keep.mkdir()
     (keep / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="no corpus, so it is not replaced"):
+    with pytest.raises(InputError, match="no warehouse, so nothing is written"):
         ingest(local(raw), keep)
     assert (keep / "thesis.txt").read_text() == "mine"
     with pytest.raises(InputError, match="no corpus"):
@@ -305,11 +303,11 @@ def test_both_real_origins_give_the_same_events_and_triples(movielens, tmp_path,
 
 
 def test_corpus_json_is_plain_and_says_what_a_report_needs(raw, tmp_path):
-    corpus = ingest(local(raw), tmp_path / "corpus", positive_from=5.0)
+    corpus = ingest(local(raw), tmp_path / "corpus", view=ViewSettings(positive_from=5.0))
     description = json.loads((corpus.path / "corpus.json").read_text())
     assert set(description) == {
         "name", "title", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts", "lines",
-        "quarantine", "sha256",
+        "quarantine", "sha256", "agreement", "dropped", "generation", "view",
     }  # fmt: skip
     assert set(json.loads((corpus.path / ORIGIN).read_text())) == {"origin", "knowledge_graph_origin"}
     assert description["positive_from"] == 5.0

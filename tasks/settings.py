@@ -1,0 +1,70 @@
+"""Settings that people write in TOML: read, and judged by a model; a wrong key is told the nearest right one."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rlrec.errors import InputError
+
+ELEMENT = re.compile(r"[.](\d+)\b")
+
+
+def read_toml(file: Path, what: str) -> dict[str, Any]:
+    """The file's content.
+
+    Raises:
+        InputError: there is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as fault:
+        raise InputError(
+            f"the {what} cannot be read ({fault.strerror})", file=file, remedy="give the path of a TOML file"
+        ) from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise InputError(f"the {what} is not valid TOML: {fault}", file=file, remedy="correct the line") from fault
+
+
+def known_keys(judge: type[BaseModel] | TypeAdapter[Any]) -> list[str]:
+    """Every key that a model knows, as `section.key`; those of a list's elements without their place in it."""
+    schema = judge.json_schema() if isinstance(judge, TypeAdapter) else judge.model_json_schema()
+    return sorted(set(_keys(schema, "", schema)))
+
+
+def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any]) -> Iterator[str]:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    for choice in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from _keys(choice, prefix, root)
+    if isinstance(schema.get("items"), dict):
+        yield from _keys(schema["items"], prefix, root)
+    for name, inner in schema.get("properties", {}).items():
+        nested = list(_keys(inner, f"{prefix}{name}.", root))
+        yield from nested or [f"{prefix}{name}"]
+
+
+def explained(
+    fault: ValidationError, file: Path, judge: type[BaseModel] | TypeAdapter[Any], section: str = ""
+) -> InputError:
+    """The first mistake in words; `section` is where in the file the judged values stand."""
+    known = known_keys(judge)
+    names = {part for key in known for part in key.split(".")}
+    first = fault.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    stray = len(place) - 1 if first["type"] == "extra_forbidden" else -1
+    key = ".".join(part for i, part in enumerate(place) if part in names or part.isdigit() or i == stray)
+    plain = ".".join(part for part in key.split(".") if not part.isdigit())
+    told = ELEMENT.sub(lambda found: f"[{int(found[1]) + 1}]", f"{section}.{key}".strip("."))
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)
+        return InputError(f"there is no key {told!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
+    if first["type"] == "missing":
+        return InputError(f"the key {told!r} is missing", file=file, remedy="add it")
+    given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
+    said = first["msg"].removeprefix("Value error, ")
+    return InputError(f"{told}: {said}{given}".lstrip(": "), file=file, remedy="correct the value")
