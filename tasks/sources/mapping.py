@@ -21,9 +21,9 @@ from rlrec.errors import InputError
 from tasks.blocks import header_lines, split_record, start_of, whole_lines
 from tasks.queries import Own, OwnEvents, OwnSlates
 from tasks.settings import explained, read_toml
+from tasks.sources.catalogue.bundle import Feed
 from tasks.sources.rawfiles import open_raw
 from tasks.sources.registry import RawFile, text_lines
-from tasks.staging import Feed
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 Behaviour = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
