@@ -129,8 +129,7 @@ def ingest_source(
     describe_source(raw)
     target = out or home() / "corpora" / source
     with waiting(f"ingesting {source}"):
-        view = ViewSettings(no_genre=raw.no_genre, positive_from=positive_from)
-        corpus = ingest(raw, target, view=view)
+        corpus = ingest(raw, target, view=ViewSettings.of(raw, positive_from))
     describe_corpus(corpus.path, read_description(corpus.path))
 
 

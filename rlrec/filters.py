@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExactDuplicates(BaseModel):
     filter: Literal["exact_duplicates"] = "exact_duplicates"
 
 
-Filter = ExactDuplicates
+Filter = Annotated[ExactDuplicates, Field()]
 
 
 def apply(events: pl.LazyFrame, filters: Sequence[Filter], scratch: Path) -> tuple[pl.LazyFrame, list[Dropped]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,38 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from rlrec import tables
-from rlrec.filters import ExactDuplicates, Filter, apply
+from rlrec.filters import Filter, apply
 from rlrec.splits import WORLD, WORLD_SLICES, chronological_shares
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
 from tasks.manifest import Frozen, Input, Manifest
 from tasks.queries import Query
+from tasks.sources import Source
 from tasks.staging import Counts
 
 CORPUS = "corpus.json"
 GENRE = "item.genre"
+POSITIVE_FROM = 4.0  # of five stars
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
 class ViewSettings(Frozen):
     """What a view keeps of the base, and how it is split; the same for every increment."""
 
-    filters: tuple[Filter, ...] = (ExactDuplicates(),)
+    filters: tuple[Filter, ...] = ()
     """Applied in this order; each reports how many events it dropped."""
-    positive_from: float = 4.0
+    positive_from: float = POSITIVE_FROM
     """A rating of at least this is positive."""
     no_genre: str = ""
     """The category that says nothing."""
+
+    @staticmethod
+    def of(source: Source, positive_from: float = POSITIVE_FROM) -> "ViewSettings":
+        """What the source asks for."""
+        return ViewSettings.model_validate(
+            {"filters": source.filters, "positive_from": positive_from, "no_genre": source.no_genre}
+        )
 
     @property
     def digest(self) -> str:
@@ -170,7 +180,7 @@ class View:
 
     def describe(self, counts: dict[str, int], dropped: list[dict[str, Any]]) -> None:
         """corpus.json: what the corpus holds, from which generation of the warehouse, and the conservation law."""
-        manifest = self.manifest
+        manifest, named = self.manifest, by_name(self.manifest.inputs)
         description = {
             "name": manifest.name,
             "title": manifest.title,
@@ -179,10 +189,10 @@ class View:
             "positive_from": self.settings.positive_from,
             "view": self.settings.model_dump(mode="json"),
             "counts": counts,
-            "lines": {part.name: counts_of(part) for part in manifest.inputs},
+            "lines": {name: counts_of(part) for name, part in named.items()},
             "quarantine": {
-                part.name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
-                for part in manifest.inputs
+                name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
+                for name, part in named.items()
                 if part.reasons
             },
             "dropped": dropped,
@@ -219,6 +229,14 @@ class View:
             "utterances": self.rows.get("dialogues", 0),
             "quarantined": sum(part.counts.quarantined for part in self.manifest.inputs),
         }
+
+
+def by_name(inputs: Sequence[Input]) -> dict[str, Input]:
+    """Inputs by the names of their files; a name that several have is told apart by table and number."""
+    often = Counter(part.name for part in inputs)
+    return {
+        part.name if often[part.name] == 1 else f"{part.name} ({part.table} {part.number})": part for part in inputs
+    }
 
 
 def counts_of(part: Input) -> dict[str, Any]:

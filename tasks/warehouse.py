@@ -36,7 +36,7 @@ def ingest(
             full; the warehouse is as it was before.
     """
     out = out.absolute()
-    settings = view or ViewSettings(no_genre=source.no_genre)
+    settings = view or ViewSettings.of(source)
     with no_half_written(out), writing(out) as (before, work):
         manifest = increment(source, out, before, work, memory_limit)
         return corpus_of(source, out, manifest, settings, memory_limit)
@@ -151,7 +151,7 @@ def ingest_source(source: Source, positive_from: float, *, target: Path, trackin
     from tasks.tracking import child  # here, so that `rlrec ingest` does not wait seconds for mlflow
 
     with child(tracking, "ingest") as run:
-        corpus = ingest(source, target, view=ViewSettings(no_genre=source.no_genre, positive_from=positive_from))
+        corpus = ingest(source, target, view=ViewSettings.of(source, positive_from))
         description = read_description(corpus.path)
         run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
         run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])

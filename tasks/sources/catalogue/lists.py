@@ -1,4 +1,4 @@
-"""Lists: a line is a user and all their items, or a session; and the relation files of PGPR, in which a line is a head."""
+"""Lists: a line is a user and all their items, or a session; and PGPR's relation files, in which a line is a head."""
 
 from dataclasses import dataclass
 
@@ -69,9 +69,7 @@ GOWALLA = lists(
     **{"train.txt": "checkin", "test.txt": "checkin"},
 )
 BEAUTY = lists("amazon-beauty-s3rec", "Amazon Beauty, 5-core, in order", AMAZON_LICENCE, **{"Beauty.txt": "rating"})
-TOYS = lists(
-    "amazon-toys-s3rec", "Amazon Toys, 5-core, in order", AMAZON_LICENCE, **{"Toys_and_Games.txt": "rating"}
-)
+TOYS = lists("amazon-toys-s3rec", "Amazon Toys, 5-core, in order", AMAZON_LICENCE, **{"Toys_and_Games.txt": "rating"})
 SASREC_ML_1M = lists(
     "sasrec-ml-1m",
     "MovieLens 1M as SASRec's pairs, in order",
@@ -122,7 +120,7 @@ BEAUTY_KG = Bundle(
         Part(text_lines("train_labels.txt"), UserItems(behaviour="purchase")),
         Part(text_lines("test_labels.txt"), UserItems(behaviour="purchase")),
         *(
-            Part(text_lines(f"{file}.txt", blank=True), IndexedRelation(relation=f"item.{relation}", tail_name=tail))
+            Part(text_lines(f"{file}.txt"), IndexedRelation(relation=f"item.{relation}", tail_name=tail))
             for file, (relation, tail) in RELATIONS.items()
         ),
         Part(text_lines("product.txt"), IndexedNames(authority="amazon")),

@@ -1,0 +1,38 @@
+-- Grain: one row per utterance of INSPIRED's tsv files, the staged table dialogues.
+-- Columns: sql/staging/README.md. Items are the titles in `movies`, as written there.
+with parsed as (
+    select
+        *,
+        case when regexp_full_match(trim(utt_id), '[0-9]{1,6}') then trim(utt_id)::integer - 1 end as place
+    from block
+),
+
+judged as (
+    select
+        *,
+        case
+            when fault is not null then null
+            when trim(dialog_id) = '' then 'dialog_id'
+            when place is null then 'utt_id'
+            when trim(speaker) = '' then 'speaker'
+        end as rejected_column
+    from parsed
+)
+
+select
+    line,
+    trim(dialog_id) as dialogue_external,
+    place as turn,
+    lower(trim(speaker)) as role,
+    text,
+    list_filter(
+        list_transform(string_split(movies, ';'), lambda name: trim(name)), lambda name: name <> ''
+    ) as items,
+    rejected_column,
+    case
+        when fault is not null then fault
+        when rejected_column = 'utt_id' then 'not a whole number'
+        when rejected_column is not null then 'empty'
+    end as reason,
+    null::varchar as filter
+from judged
