@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from rlrec import tables
 from rlrec.filters import Filter, apply
-from rlrec.splits import WORLD, WORLD_SLICES, chronological_shares
+from rlrec.splits import WORLD, WORLD_SLICES, Protocol, chronological_shares, split
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
@@ -35,6 +35,8 @@ class ViewSettings(Frozen):
 
     filters: tuple[Filter, ...] = ()
     """Applied in this order; each reports how many events it dropped."""
+    splits: tuple[Protocol, ...] = ()
+    """Protocols beside the world's chronological one."""
     positive_from: float = POSITIVE_FROM
     """A rating of at least this is positive."""
     no_genre: str = ""
@@ -44,7 +46,12 @@ class ViewSettings(Frozen):
     def of(source: Source, positive_from: float = POSITIVE_FROM) -> "ViewSettings":
         """What the source asks for."""
         return ViewSettings.model_validate(
-            {"filters": source.filters, "positive_from": positive_from, "no_genre": source.no_genre}
+            {
+                "filters": source.filters,
+                "splits": source.splits,
+                "positive_from": positive_from,
+                "no_genre": source.no_genre,
+            }
         )
 
     @property
@@ -160,7 +167,8 @@ class View:
             pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
             return
         world = chronological_shares(events, positive_from=self.settings.positive_from)
-        world.sink_parquet(self.path(tables.SPLITS))
+        parts = [world, *(split(events, protocol) for protocol in self.settings.splits)]
+        pl.concat(parts).sink_parquet(self.path(tables.SPLITS))
         tables.check(pl.scan_parquet(self.path(tables.SPLITS)), tables.SPLITS, file="splits.parquet")
 
     def check(self) -> None:
