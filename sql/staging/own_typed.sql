@@ -76,7 +76,7 @@ timed as (
                 then
                     make_timestamptz(
                         case
-                            when not regexp_full_match(time_text, '[0-9]{1,18}')
+                            when not regexp_full_match(time_text, '[0-9]{1,19}')
                                 then round(ticks / $per_second * 1000000)::bigint
                             when $per_second > 1000000 then time_text::bigint // ($per_second // 1000000)
                             else time_text::bigint * (1000000 // $per_second)
