@@ -65,6 +65,10 @@ def test_a_zip_of_one_file_is_read_whatever_path_it_claims(tmp_path):
     mapping = write_own(tmp_path, (tmp_path / "log.csv.zip").read_bytes(), PLAIN, "log.csv.zip")
     assert stage_own(mapping).counts.accepted == 2
     assert not list(tmp_path.parent.glob("evil.csv"))
+    with zipfile.ZipFile(tmp_path / "log.csv.zip", "a") as archive:
+        archive.writestr("more.csv", LOG)
+    with pytest.raises(InputError, match="the archive holds 2 files, expected one"):
+        load_mapping(mapping).feeds()
 
 
 def test_parquet_comes_typed(tmp_path):
