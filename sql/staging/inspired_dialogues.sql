@@ -26,7 +26,7 @@ select
     lower(trim(speaker)) as role,
     text,
     list_filter(
-        list_transform(string_split(movies, ';'), lambda name: trim(name)), lambda name: name <> ''
+        list_transform(string_split(movies, $separator), lambda name: trim(name)), lambda name: name <> ''
     ) as items,
     rejected_column,
     case

@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from rlrec.errors import InputError
+from rlrec.filters import Filter
+from rlrec.splits import Protocol
 from tasks.artifacts import aside, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
@@ -105,7 +109,8 @@ def own_logs(file: Path) -> Source:
     """
     from tasks.sources.mapping import load_mapping  # knows this module's neighbours
 
-    mapping = load_mapping(file)
+    judges = {"filters": TypeAdapter(tuple[Filter, ...]), "splits": TypeAdapter(tuple[Protocol, ...])}
+    mapping = load_mapping(file, judges)
     return Source(
         name=mapping.name,
         title=mapping.name,
@@ -114,7 +119,7 @@ def own_logs(file: Path) -> Source:
         licence="your own",
         layout="mapping",
         grain=mapping.partition,
-        max_reject_share=MAX_REJECT_SHARE if mapping.max_reject_share is None else mapping.max_reject_share,
+        max_reject_share=mapping.max_reject_share,
         filters=mapping.filters,
         splits=mapping.splits,
     )

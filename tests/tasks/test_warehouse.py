@@ -12,8 +12,8 @@ import pytest
 from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.tables import EVENTS, ITEMS, QUARANTINE, SPLITS, TRIPLES, VOCABULARY
-from tasks.sources import ML_100K, Source, fetch
 from tasks.manifest import LOCK
+from tasks.sources import ML_100K, Source, fetch
 from tasks.views import ViewSettings
 from tasks.warehouse import GENRES_AND_FACTS, GENRES_ONLY, ORIGIN, ingest, read_description
 from tests.needs import lack

@@ -14,6 +14,7 @@ class InspiredDialogues(Stage):
 
     file = "staging/inspired_dialogues.sql"
     table = "dialogues"
+    separator: str = ";"
 
 
 @dataclass(frozen=True, kw_only=True)

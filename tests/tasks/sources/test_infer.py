@@ -9,6 +9,7 @@ import pytest
 from rlrec.errors import InputError
 from tasks.sources.infer import clock_of, infer
 from tasks.sources.mapping import load_mapping
+from tasks.sources.registry import MAX_REJECT_SHARE
 from tests.own import Understood, stage_own
 
 RECORDS = [(f"u{i % 3}", f"p{i % 7}", "view" if i % 4 else "add_to_cart", 1_700_000_000 + 60 * i) for i in range(50)]
@@ -39,7 +40,7 @@ STRANGERS = {
 }  # fmt: skip
 
 
-def inferred(file: Path, folder: Path, most: float | None = None) -> Understood:
+def inferred(file: Path, folder: Path, most: float = MAX_REJECT_SHARE) -> Understood:
     """Infer, load, stage; by default as strictly as an ingestion."""
     mapping = folder / "guess.toml"
     mapping.write_text(infer(file, folder), encoding="utf-8")

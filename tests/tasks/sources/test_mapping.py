@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from rlrec.errors import InputError
 from tasks.sources.mapping import load_mapping
+from tasks.sources.registry import MAX_REJECT_SHARE
 from tests.own import stage_own, write_own
 
 LOG = "u,i,t\na,x,1700000000\nb,y,1700000001\n"
@@ -89,7 +90,7 @@ def test_parquet_comes_typed(tmp_path):
 
 def test_too_many_rejects_are_refused_with_the_reason(tmp_path):
     with pytest.raises(InputError, match="these look like milliseconds") as fault:
-        stage_own(write_own(tmp_path, LOG.replace("170000000", "170000000000"), PLAIN), most=None)
+        stage_own(write_own(tmp_path, LOG.replace("170000000", "170000000000"), PLAIN), most=MAX_REJECT_SHARE)
     assert (fault.value.column, fault.value.rows) == ("t", 2)
 
 
