@@ -225,7 +225,7 @@ def test_a_vocabulary_comes_too_late_for_a_warehouse_that_has_one(days, daily, t
     ingest(source_of(days[1]), tmp_path / "own")
     with pytest.raises(InputError, match="ids of its own"):
         ingest(source_of(days[0]), tmp_path / "own", vocabulary=daily[0])
-    with pytest.raises(InputError, match="no warehouse"):
+    with pytest.raises(InputError, match="is no warehouse"):
         ingest(source_of(days[0]), tmp_path / "new", vocabulary=tmp_path)
 
 
