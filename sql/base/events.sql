@@ -20,7 +20,7 @@ vocabulary as (
         external,
         id
     from read_parquet($vocabulary)
-    where kind = 'item' or bucket = $bucket
+    where bucket is null or bucket = $bucket
 ),
 
 users as (

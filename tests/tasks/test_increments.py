@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +11,9 @@ import pytest
 from rlrec.errors import InputError
 from tasks import loading
 from tasks.manifest import SCHEMA_VERSION, Manifest, read_manifest
+from tasks.queries import Stage
+from tasks.sources import RawFile
+from tasks.sources.catalogue import Feed
 from tasks.warehouse import ingest
 from tests.logs import (
     DAY,
@@ -265,3 +268,29 @@ def test_a_damaged_manifest_is_refused_and_nothing_is_swept(damage, days, tmp_pa
         ingest(source_of(days[1]), out)
     assert refusal.value.file == str(file)
     assert files_of(out) == held
+
+
+class Likes(Stage):
+    """Facts about users, as PGPR's relation files state them: user, item."""
+
+    file, table = "likes", "triples"
+
+    @property
+    def text(self) -> str:
+        """The statement."""
+        return (
+            "select line, 'user' as head_kind, who as head_external, 'likes' as relation, 'item' as tail_kind, "
+            "what as tail_external, null::varchar as rejected_column, fault as reason, null::varchar as filter "
+            "from block"
+        )
+
+
+def test_a_user_known_by_facts_first_has_events_later(days, tmp_path):
+    file = write_log(tmp_path / "facts.csv", [(name, "", "item 1", "view", FIRST_DAY) for name in UNICODE_USERS])
+    form = RawFile(file.name, ",", ("who", "what"), header=True, quote='"')
+    out = tmp_path / "warehouse"
+    ingest(replace(source_of(), feeds=(Feed(file, form, Likes()),)), out)
+    known = ids_of(out)
+    ingest(source_of(days[0]), out)
+    assert known.items() <= ids_of(out).items()
+    assert external_events(out).height == ROWS
