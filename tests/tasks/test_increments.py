@@ -125,6 +125,11 @@ def test_rows_are_conserved_after_each_increment(daily):
         )
 
 
+def test_the_same_files_give_the_same_corpus_to_the_byte(days, tmp_path):
+    one, other = (ingest(source_of(*days), tmp_path / name) for name in ("one", "other"))
+    assert one.digest == other.digest
+
+
 def test_a_file_that_is_known_changes_nothing(days, daily):
     out, _ = daily
     ingest(source_of(days[0]), out)  # sweeps what the last increment replaced
