@@ -19,7 +19,18 @@ HEADER = ("who", "visit", "what", "how", "when")
 BEHAVIOURS = ("view", "cart")
 DAY = 86_400
 FIRST_DAY = 1_700_006_400  # midnight, UTC
-UNICODE_USERS = ("Zoë", "日本語の人", "😀😀😀😀", "कखगघ", "a/b", "a", "9" * 40, "0007", "7", "x'; drop table events; --")
+UNICODE_USERS = (
+    "Zoë",
+    "日本語の人",
+    "😀😀😀😀",
+    "कखगघ",
+    "a/b",
+    "a",
+    "9" * 40,
+    "0007",
+    "7",
+    "x'; drop table events; --",
+)
 Row = tuple[str, str, str, str, int]
 
 LOG = Log(

@@ -243,7 +243,9 @@ def test_a_manifest_of_the_previous_version_is_read_and_of_another_refused(days,
     now = read_manifest(out)
     file = out / "manifest.json"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps({name: content[name] for name in content if name != "links_fit"} | {"schema_version": 1}))
+    file.write_text(
+        json.dumps({name: content[name] for name in content if name != "links_fit"} | {"schema_version": 1})
+    )
     assert read_manifest(out) == now
     ingest(source_of(days[1]), out)
     assert assert_sound(out).schema_version == SCHEMA_VERSION
@@ -259,7 +261,7 @@ DAMAGE = {
     "empty": lambda _: "",
     "no object": lambda _: "[1]",
     "a count is no number": lambda text: text.replace('"generation": 1', '"generation": "x"'),
-    "an unknown key": lambda text: text.replace('{', '{"extra": 1,', 1),
+    "an unknown key": lambda text: text.replace("{", '{"extra": 1,', 1),
 }
 
 
