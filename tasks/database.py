@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from tasks.artifacts import no_space
-from tasks.queries import Query, Value
+from tasks.queries import Query
 
 MEMORY_LIMIT = "1GB"
 LARGEST_THREADS = 4
@@ -30,7 +30,7 @@ def connect(scratch: Path, memory_limit: str = MEMORY_LIMIT) -> duckdb.DuckDBPyC
 
 
 def execute(
-    statement: str, connection: duckdb.DuckDBPyConnection, written: Path, /, **parameters: Value
+    statement: str, connection: duckdb.DuckDBPyConnection, written: Path, /, **parameters: Any
 ) -> duckdb.DuckDBPyConnection:
     """Run a statement that writes the file `written`.
 
