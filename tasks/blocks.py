@@ -405,7 +405,8 @@ class Layout:
         quotes = np.flatnonzero(data == ord(self.form.quote))
         quotes = quotes[quotes >= start]
         before = np.searchsorted(quotes, starts)
-        odd = np.flatnonzero((np.searchsorted(quotes, ends) - before) % 2).tolist()
+        counts = np.diff(before, append=len(quotes))
+        odd = np.flatnonzero(counts % 2).tolist()
         found: dict[int, tuple[int, list[str] | str]] = {}
         place, stop = 0, len(text)
         while place < len(odd):
@@ -414,9 +415,8 @@ class Layout:
             if there is None and not final and len(text) - starts[here] < LONGEST_RECORD:
                 stop = int(starts[here])
                 break
-            fields = None
-            if there is not None and ends[there] - starts[here] < LONGEST_RECORD:
-                record = text[starts[here] : ends[there]]
+            record, fields = b"" if there is None else text[starts[here] : ends[there]], None
+            if len(record) < LONGEST_RECORD:
                 fields = split_record(record.decode("utf-8", "replace"), self.form.separator, self.form.quote)
             if there is not None and fields is not None and len(fields) == self.width:
                 found[first + here] = (there - here + 1, self.fields(record, self.form.separator))
@@ -425,20 +425,21 @@ class Layout:
                 found[first + here] = (1, UNCLOSED)
                 place += 1
         taken = {line + i for line, (span, _) in found.items() for i in range(span)}
-        for line in self.lines_with_inner_quotes(data, quotes, starts, before):
+        opens = (np.arange(len(quotes)) - np.repeat(before, counts)) % 2 == 0
+        for line in self.lines_with_inner_quotes(data, quotes, opens, starts):
             if starts[line] < stop and first + line not in taken:
                 found[first + line] = (1, self.fields(text[starts[line] : ends[line]], self.form.separator))
         return found, stop
 
     def lines_with_inner_quotes(
-        self, data: np.ndarray, quotes: np.ndarray, starts: np.ndarray, before: np.ndarray
+        self, data: np.ndarray, quotes: np.ndarray, opens: np.ndarray, starts: np.ndarray
     ) -> list[int]:
         """Which lines hold a quote that opens none of their fields, closes none, and is not doubled."""
-        line = np.searchsorted(starts, quotes, "right") - 1
-        opens = (np.arange(len(quotes)) - before[line]) % 2 == 0
-        beside = data[np.where(opens, quotes - 1, quotes + 1)]
-        outer = np.isin(beside, [NEWLINE, ord(self.form.separator), ord(self.form.quote)])
-        return np.unique(line[~outer & ~(opens & (quotes == starts[line]))]).tolist()
+        outer = np.zeros(256, dtype=bool)
+        outer[[NEWLINE, ord(self.form.separator), ord(self.form.quote)]] = True
+        beside = data[quotes + np.where(opens, -1, 1)]  # the text ends with a line end, which is before its start too
+        inner = quotes[~outer[beside]]
+        return np.unique(np.searchsorted(starts, inner, "right") - 1).tolist()
 
 
 def split_record(record: str, separator: str, quote: str) -> list[str] | None:

@@ -34,7 +34,7 @@ def written(folder: Path, content: bytes | str, name: str = "log") -> Path:
 def read(file: Path, form: RawFile, size: int = BLOCK_BYTES) -> tuple[dict[int, tuple], dict[int, str], dict[str, int]]:
     """By line: the records (their columns and fault) and their raw text; and the sums of the lines' counts."""
     records, raw = {}, {}
-    counts = dict.fromkeys(("lines", "header", "blank", "continued"), 0)
+    counts: dict[str, int] = dict.fromkeys(("lines", "header", "blank", "continued"), 0)
     reader = Reader(file, form, size)
     for block in reader:
         assert block.first_line == counts["lines"] + 1
@@ -113,7 +113,7 @@ QUOTES = {
 }
 
 
-@pytest.mark.parametrize(("content", "expected"), QUOTES.items(), ids=[text.encode() for text in QUOTES])
+@pytest.mark.parametrize(("content", "expected"), QUOTES.items(), ids=[repr(text) for text in QUOTES])
 def test_quotes_hold_separators_and_line_ends_and_an_open_one_harms_its_own_line_only(tmp_path, content, expected):
     assert columns_of(tmp_path, f"a,b,c\n{content}") == expected
 
