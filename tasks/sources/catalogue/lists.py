@@ -106,6 +106,18 @@ TMALL_SESSIONS = sessions(
     RESEARCH,
     **{"train_sessions.jsonl": "train-", "test.jsonl": "test-"},
 )
+YOOCHOOSE_SESSIONS = sessions(
+    "yoochoose1_64",
+    "YOOCHOOSE sessions (the last 64th of the clicks), as published for next-item prediction",
+    "Challenge data, listed as CC BY-NC-ND 4.0: non-commercial.",
+    **{"yoochoose1_64_train_sessions.jsonl": "train-", "yoochoose1_64_test.jsonl": "test-"},
+)
+COTREC_SESSIONS = sessions(
+    "retailrocket-cotrec",
+    "RetailRocket sessions in COTREC's split, as published for next-item prediction",
+    "RetailRocket (Kaggle): CC BY-NC-SA 4.0.",
+    **{"cotrec_train_sessions.jsonl": "train-", "cotrec_test.jsonl": "test-"},
+)
 RELATIONS = {
     "also_bought_p_p": ("also_bought", "related_product"),
     "also_viewed_p_p": ("also_viewed", "related_product"),
@@ -128,5 +140,6 @@ BEAUTY_KG = Bundle(
     AMAZON_LICENCE,
 )
 LISTS = (
-    GOWALLA, BEAUTY, TOYS, SASREC_ML_1M, *MULTI_BEHAVIOUR, DIGINETICA_SESSIONS, TMALL_SESSIONS, BEAUTY_KG,
+    GOWALLA, BEAUTY, TOYS, SASREC_ML_1M, *MULTI_BEHAVIOUR, DIGINETICA_SESSIONS, TMALL_SESSIONS, YOOCHOOSE_SESSIONS,
+    COTREC_SESSIONS, BEAUTY_KG,
 )  # fmt: skip
