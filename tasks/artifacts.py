@@ -83,8 +83,8 @@ def no_half_written(target: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as fault:
-        if fault.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(fault):
+    except Exception as fault:  # DuckDB, Polars and Arrow each have their own
+        if getattr(fault, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(fault):
             raise no_space(target) from fault
         raise
 

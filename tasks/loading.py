@@ -15,10 +15,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlrec.errors import InputError
 from tasks import queries
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
-from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, write_manifest
+from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, read_manifest, write_manifest
 from tasks.queries import Query
 from tasks.staging import REJECTS, Feed, Staged, stage
 
@@ -133,14 +134,7 @@ def prepare(
             tuple(staged["items"]), tuple(staged["links"]), tuple(staged["triples"]), work, connection,
             no_genre=settings.no_genre,
         )  # fmt: skip
-        base = before or Manifest(
-            name=settings.name,
-            title=settings.title,
-            licence=settings.licence,
-            buckets=buckets,
-            grain=grain,
-            max_reject_share=settings.max_reject_share,
-        )
+        base = before or born(settings, grain, buckets)
         measured = {"pairs": found.pairs, "shared": found.shared, "any_two": found.any_two, "score": found.score}
         if len(staged["links"]) > 1:
             rounded = {name: value if value is None else round(value, 4) for name, value in measured.items()}
@@ -181,6 +175,49 @@ def empty(work: Path, table: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.schema(list((STAGED[table] | JUDGED | WRAPPED).items())).empty_table(), file)
     return file
+
+
+def inherit(giver: Path, before: Manifest | None, warehouse: Path, settings: Settings) -> Manifest:
+    """The manifest of a warehouse that starts with the ids, buckets and periods of another, without its rows.
+
+    The vocabulary is copied; until the first commit no manifest names it. A warehouse that has it already is as it was.
+
+    Raises:
+        InputError: the other one is no warehouse, or this one has ids of its own.
+    """
+    given = read_manifest(giver)
+    if given is None:
+        raise InputError(
+            "the folder is no warehouse, so it has no vocabulary to start from", file=giver, remedy="give another one"
+        )
+    files = tuple(given.of("vocabulary"))
+    if before is not None:
+        if set(files) <= set(before.of("vocabulary")):
+            return before
+        raise InputError(
+            f"the warehouse has ids of its own, so it cannot take those of {giver}",
+            file=warehouse,
+            remedy="leave the vocabulary out, or ingest into a new folder",
+        )
+    for file in files:
+        target = warehouse / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(giver / file.path, target)
+    return born(settings, settings.grain or given.grain, given.buckets).model_copy(
+        update={"generation": given.generation, "files": files, "vocabulary": given.vocabulary}
+    )
+
+
+def born(settings: Settings, grain: str, buckets: int) -> Manifest:
+    """The manifest of a warehouse that holds nothing yet."""
+    return Manifest(
+        name=settings.name,
+        title=settings.title,
+        licence=settings.licence,
+        buckets=buckets,
+        grain=grain,
+        max_reject_share=settings.max_reject_share,
+    )
 
 
 def buckets_for(feeds: Sequence[Feed]) -> int:

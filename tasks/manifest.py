@@ -4,6 +4,7 @@ Whoever is killed leaves the old manifest or the new one behind, never a mixture
 swept by the next ingestion.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -146,10 +147,9 @@ def locked(warehouse: Path) -> Iterator[None]:
     """Be the only writer of this warehouse; the lock ends with the process, whatever ends it.
 
     Raises:
-        InputError: somebody else is writing.
+        InputError: somebody else is writing, or the folder cannot be written.
     """
-    warehouse.mkdir(parents=True, exist_ok=True)
-    with (warehouse / LOCK).open("a+") as stream:
+    with lock_file(warehouse) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
@@ -165,12 +165,32 @@ def locked(warehouse: Path) -> Iterator[None]:
         yield
 
 
+def lock_file(warehouse: Path) -> TextIO:
+    """The file that carries the lock, opened.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        warehouse.mkdir(parents=True, exist_ok=True)
+        return (warehouse / LOCK).open("a+")
+    except OSError as fault:
+        if fault.errno == errno.ENOSPC:
+            raise
+        raise InputError(
+            f"the folder cannot be written ({fault.strerror})",
+            file=warehouse,
+            remedy="choose a folder that this account may write to",
+        ) from fault
+
+
 @contextmanager
 def writing(warehouse: Path) -> Iterator[tuple[Manifest | None, Path]]:
     """Hold the lock; yield the manifest and an empty work folder, which is removed in the end.
 
     Raises:
-        InputError: somebody else is writing, or the folder is something else than a warehouse.
+        InputError: somebody else is writing, the folder cannot be written or is something else than a warehouse, or a
+            file of it is gone.
     """
     if warehouse.is_file() or (warehouse.is_dir() and not (warehouse / MANIFEST).exists() and foreign(warehouse)):
         raise InputError(
@@ -180,6 +200,8 @@ def writing(warehouse: Path) -> Iterator[tuple[Manifest | None, Path]]:
         )
     with locked(warehouse):
         manifest = read_manifest(warehouse)
+        if manifest is not None:
+            assure_whole(warehouse, manifest)
         sweep(warehouse, manifest)
         work = warehouse / WORK
         work.mkdir()
@@ -187,6 +209,21 @@ def writing(warehouse: Path) -> Iterator[tuple[Manifest | None, Path]]:
             yield manifest, work
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def assure_whole(warehouse: Path, manifest: Manifest) -> None:
+    """Look whether all files that the manifest names are there.
+
+    Raises:
+        InputError: one is gone.
+    """
+    gone = next((file.path for file in manifest.files if not (warehouse / file.path).exists()), None)
+    if gone is not None:
+        raise InputError(
+            "the warehouse lacks a file that its manifest names",
+            file=warehouse / gone,
+            remedy="restore it from a backup, or ingest the raw files into another folder",
+        )
 
 
 def foreign(folder: Path) -> bool:

@@ -30,11 +30,11 @@ REJECTS = pa.schema(
     ]
 )
 BUCKET = """(
-    ord({key}[-1]) * 7919 + ord({key}[-2]) * 104729 + ord({key}[-3]) * 1299709
+    ord({key}[-1]) * 7919::bigint + ord({key}[-2]) * 104729::bigint + ord({key}[-3]) * 1299709::bigint
     + ord({key}[1]) * 31 + ord({key}[2]) * 961 + length({key}) + 2000000
 ) % 65521 % {buckets}"""
 """Where a user's rows go. Arithmetic on characters: DuckDB's own hash differs between its versions. The constant
-outweighs the -1 that ord gives for a character that is not there."""
+outweighs the -1 that ord gives for a character that is not there; characters go up to 1,114,111, too many for int32."""
 
 
 @dataclass(frozen=True)

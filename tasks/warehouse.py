@@ -12,7 +12,7 @@ from rlrec.errors import InputError
 from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
-from tasks.loading import Settings, commit, load_bucket, prepare
+from tasks.loading import Settings, commit, inherit, load_bucket, prepare
 from tasks.manifest import VIEWS, Manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
@@ -25,11 +25,17 @@ GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 
 
 def ingest(
-    source: Source, out: Path, *, view: ViewSettings | None = None, memory_limit: str = MEMORY_LIMIT
+    source: Source,
+    out: Path,
+    *,
+    view: ViewSettings | None = None,
+    vocabulary: Path | None = None,
+    memory_limit: str = MEMORY_LIMIT,
 ) -> Artifact:
     """Bring the warehouse `out` up to date with the source's files, and make a corpus of all that it holds.
 
-    Files that it holds already (by SHA-256) change nothing. Returns the corpus, a folder inside `out`.
+    Files that it holds already (by SHA-256) change nothing. A new warehouse starts with the dense ids of the warehouse
+    `vocabulary`, when there is one. Returns the corpus, a folder inside `out`.
 
     Raises:
         InputError: a file cannot be used, too many of its rows are rejected, somebody else is writing, or the disk is
@@ -38,15 +44,18 @@ def ingest(
     out = out.absolute()
     settings = view or ViewSettings.of(source)
     with no_half_written(out), writing(out) as (before, work):
-        manifest = increment(source, out, before, work, memory_limit)
+        start = settings_of(source, memory_limit)
+        if vocabulary is not None:
+            before = inherit(vocabulary, before, out, start)
+        manifest = increment(source, out, before, work, start)
         return corpus_of(source, out, manifest, settings, memory_limit)
 
 
-def increment(source: Source, out: Path, before: Manifest | None, work: Path, memory_limit: str) -> Manifest:
+def increment(source: Source, out: Path, before: Manifest | None, work: Path, settings: Settings) -> Manifest:
     """Stage, load bucket by bucket, commit; or the manifest as it is, when all files are known."""
-    prepared = prepare(source.feeds, out, before, work, settings_of(source, memory_limit))
+    prepared = prepare(source.feeds, out, before, work, settings)
     if prepared is None:
-        if before is None:
+        if before is None or not before.inputs:
             raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
         logger.info("%s: every file is known already, nothing to do", source.name)
         return before

@@ -4,10 +4,8 @@ with fresh as (
     select
         user_external,
         item_external,
-        case
-            when session_external is null or session_external = user_external then session_external
-            else user_external || '/' || session_external
-        end as session_external,
+        replace(replace(user_external, '\', '\\'), '/', '\/')
+        || case when session_external = user_external then '' else '/' || session_external end as session_external,
         behaviour,
         value,
         moment,
@@ -22,7 +20,7 @@ vocabulary as (
         external,
         id
     from read_parquet($vocabulary)
-    where kind = 'item' or bucket = $bucket
+    where bucket is null or bucket = $bucket
 ),
 
 users as (

@@ -1,9 +1,10 @@
 -- Grain: one row per session (or request, $kind) that no earlier ingestion knows, to be added to the table VOCABULARY.
 -- Columns: kind, external, id (goes on after the known ones), bucket. A session is one user's: its name starts with the
--- user's, unless it is the same, since logs number the sessions of each user anew.
+-- user's (with \ before / and \, so that no two are alike), unless it is the same: logs number sessions per user.
 with named as (
     select
-        case when user_external = own_external then own_external else user_external || '/' || own_external end as external,
+        replace(replace(user_external, '\', '\\'), '/', '\/')
+        || case when own_external = user_external then '' else '/' || own_external end as external,
         bucket
     from (
         select

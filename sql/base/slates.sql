@@ -4,8 +4,8 @@
 with fresh as (
     select
         *,
-        case when request_external = user_external then request_external else user_external || '/' || request_external end
-            as own_request
+        replace(replace(user_external, '\', '\\'), '/', '\/')
+        || case when request_external = user_external then '' else '/' || request_external end as own_request
     from read_parquet($staged, union_by_name = true)
     where bucket = $bucket and reason is null and filter is null
 ),
@@ -16,7 +16,7 @@ vocabulary as (
         external,
         id
     from read_parquet($vocabulary)
-    where kind = 'item' or bucket = $bucket
+    where bucket is null or bucket = $bucket
 ),
 
 users as (

@@ -1,5 +1,6 @@
 -- Grain: one row per event of the base, the table EVENTS and `repeat`: event, user, session, item, behaviour, value, at.
--- Events are numbered in the order of time (of the source where there is none), user and item, whatever the files' order.
+-- Events are numbered in the order of time (of the source where there is none), user and item, whatever the files'
+-- order; of equal ones, the one that does not repeat comes first, so that the numbers are always the same.
 with ordered as (
     select
         base.user,
@@ -11,7 +12,14 @@ with ordered as (
         base.repeat
     from read_parquet($base) as base
     order by
-        base.at nulls first, base.place nulls first, base.user, base.item, base.value, base.behaviour, base.session
+        base.at nulls first,
+        base.place nulls first,
+        base.user,
+        base.item,
+        base.value,
+        base.behaviour,
+        base.session,
+        base.repeat
 )
 
 select

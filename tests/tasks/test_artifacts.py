@@ -4,10 +4,11 @@ import errno
 import hashlib
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from rlrec.errors import InputError
-from tasks.artifacts import Artifact, aside, digest_of, home, store
+from tasks.artifacts import Artifact, aside, digest_of, home, no_half_written, store
 
 
 def write_text(draft: Path) -> int:
@@ -105,3 +106,11 @@ def test_what_stands_apart_is_stored_and_not_digested(tmp_path):
     assert one.digest == moved.digest != other.digest
     assert (moved.path / "origin.json").read_text() == "there"
     assert store("table", tmp_path / "one", writer("here", "1")).digest != one.digest
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "full"), duckdb.IOException("x: No space left on device")])
+def test_a_full_disk_is_named_whoever_meets_it(tmp_path, fault):
+    with pytest.raises(InputError, match="no space left"), no_half_written(tmp_path / "target"):
+        raise fault
+    with pytest.raises(ValueError, match="else"), no_half_written(tmp_path / "target"):
+        raise ValueError("something else")
