@@ -1,4 +1,7 @@
-"""Lists: a line is a user and all their items, or a session; and PGPR's relation files, in which a line is a head."""
+"""Lists: a line is a user and all their items, or a session; PGPR's relation files, in which a line is a head.
+
+Also statements for lists that stand in a column.
+"""
 
 from dataclasses import dataclass
 
@@ -51,6 +54,29 @@ class IndexedNames(Stage):
     file = "staging/indexed_names.sql"
     table = "identifiers"
     authority: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRelation(Stage):
+    """Items or users that each head is related to: a list in a column."""
+
+    file = "staging/listed_relation.sql"
+    table = "triples"
+    several = True
+    relation_name: str
+    kind: str
+    head_column: str
+    tails_column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedCategories(Stage):
+    """Categories of each item: a list in a column."""
+
+    file = "staging/listed_categories.sql"
+    table = "items"
+    item_column: str
+    categories_column: str
 
 
 AMAZON_LICENCE = "Amazon reviews (McAuley et al. 2015): research use, cite; no redistribution licence."
