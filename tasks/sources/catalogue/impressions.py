@@ -27,6 +27,8 @@ class OpenBanditLog(Stage):
     table = "slates"
     policy: str
     campaign: str
+    earliest: int = EARLIEST
+    latest: int = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Lists: a line is a user and all their items, or a session; and PGPR's relation files, in which a line is a head."""
+"""Lists: a line is a user and all their items, or a session; PGPR's relation files, in which a line is a head.
+
+Also statements for lists that stand in a column.
+"""
 
 from dataclasses import dataclass
 
@@ -19,6 +22,7 @@ class UserItems(Stage):
     with_place = True
     behaviour: str
     separator: str = BLANKS
+    id_pattern: str = "[0-9]{1,18}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,15 @@ class SessionItems(Stage):
     with_place = True
     prefix: str
     behaviour: str = "view"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemAttributes(Stage):
+    """`{item: [attribute, ...], ...}`."""
+
+    file = "staging/item_attributes.sql"
+    table = "triples"
+    several = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +66,29 @@ class IndexedNames(Stage):
     authority: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedRelation(Stage):
+    """Items or users that each head is related to: a list in a column."""
+
+    file = "staging/listed_relation.sql"
+    table = "triples"
+    several = True
+    relation_name: str
+    kind: str
+    head_column: str
+    tails_column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedCategories(Stage):
+    """Categories of each item: a list in a column."""
+
+    file = "staging/listed_categories.sql"
+    table = "items"
+    item_column: str
+    categories_column: str
+
+
 AMAZON_LICENCE = "Amazon reviews (McAuley et al. 2015): research use, cite; no redistribution licence."
 
 
@@ -68,8 +104,18 @@ GOWALLA = lists(
     "SNAP Gowalla: research use, cite (Cho et al. 2011).",
     **{"train.txt": "checkin", "test.txt": "checkin"},
 )
-BEAUTY = lists("amazon-beauty-s3rec", "Amazon Beauty, 5-core, in order", AMAZON_LICENCE, **{"Beauty.txt": "rating"})
-TOYS = lists("amazon-toys-s3rec", "Amazon Toys, 5-core, in order", AMAZON_LICENCE, **{"Toys_and_Games.txt": "rating"})
+BEAUTY, TOYS = (
+    Bundle(
+        f"amazon-{name}-s3rec",
+        f"Amazon {category.replace('_', ' ')}, 5-core, in order, as prepared for S3-Rec",
+        (
+            Part(text_lines(f"{category}.txt"), UserItems(behaviour="rating")),
+            Part(text_lines(f"{category}_item2attributes.json"), ItemAttributes(), optional=True),
+        ),
+        AMAZON_LICENCE,
+    )
+    for name, category in (("beauty", "Beauty"), ("toys", "Toys_and_Games"))
+)
 SASREC_ML_1M = lists(
     "sasrec-ml-1m",
     "MovieLens 1M as SASRec's pairs, in order",
