@@ -1,4 +1,4 @@
-"""A raw file of a public source, from its lines to staged rows."""
+"""Raw files of public sources, from lines as the publisher writes them to staged rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,36 @@ import polars as pl
 from tasks.database import connect
 from tasks.sources import fetch
 from tasks.staging import Counts, stage
+from tests.own import Understood
 
-JUDGED = {"line", "rejected_column", "reason", "filter", "bucket", "feed", "place"}
+JUDGEMENT = ("line", "rejected_column", "reason", "filter", "bucket", "feed", "place")
+
+
+def stage_source(name: str, raw: Path, scratch: Path) -> list[Understood]:
+    """What became of each feed of the source, in order."""
+    understood: list[Understood] = []
+    with connect(scratch) as connection:
+        for place, feed in enumerate(fetch(name, raw).feeds):
+            staged = stage(feed, scratch / f"staged{place}", connection, max_reject_share=1.0)
+            rows = pl.read_parquet(staged.rows).sort("line", "place")
+            rejects = pl.read_parquet(staged.rejects).select("line", "column", "reason").sort("line").rows()
+            accepted = rows.filter(pl.col("reason").is_null() & pl.col("filter").is_null())
+            understood.append(Understood(staged.counts, accepted, rejects))
+    return understood
+
+
+def stage_lines(name: str, folder: Path, **files: list[str]) -> list[Understood]:
+    """The same for files of these lines; two underscores stand for the dot in a file's name."""
+    raw = folder / "raw"
+    raw.mkdir()
+    for file, lines in files.items():
+        (raw / file.replace("__", ".")).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return stage_source(name, raw, folder)
+
+
+def told(understood: Understood, *columns: str) -> list[tuple]:
+    """The accepted rows' columns; by default, all of the table's."""
+    return understood.accepted.select(columns or pl.exclude(JUDGEMENT)).rows()
 
 
 @dataclass(frozen=True)
@@ -34,5 +62,5 @@ def staged(source: str, folder: Path, files: dict[str, str]) -> list[Outcome]:
             accepted = pl.col("reason").is_null() & pl.col("filter").is_null()
             rows = pl.read_parquet(done.rows).filter(accepted).sort("line", maintain_order=True)
             rejects = pl.read_parquet(done.rejects).select("line", "column", "reason").sort("line")
-            found.append(Outcome(done.table, done.counts, rows.drop(JUDGED, strict=False).rows(), rejects.rows()))
+            found.append(Outcome(done.table, done.counts, rows.drop(JUDGEMENT, strict=False).rows(), rejects.rows()))
     return found

@@ -6,6 +6,7 @@ from tasks.sources.catalogue.bundle import Bundle
 from tasks.sources.catalogue.checkins import CHECKINS
 from tasks.sources.catalogue.dialogues import DIALOGUES
 from tasks.sources.catalogue.impressions import IMPRESSIONS, RETAILROCKET_PARTS
+from tasks.sources.catalogue.knowledge import KNOWLEDGE
 from tasks.sources.catalogue.lists import LISTS
 from tasks.sources.catalogue.logs import LOGS, RETAILROCKET
 from tasks.sources.catalogue.movielens import MOVIELENS
@@ -16,6 +17,7 @@ WHOLE_RETAILROCKET = replace(RETAILROCKET, parts=(*RETAILROCKET.parts, *RETAILRO
 BUNDLES: dict[str, Bundle] = {
     bundle.name: bundle
     for bundle in (
-        *MOVIELENS, *LISTS, *LOGS, *REVIEWS, *VIDEOS, *CHECKINS, *IMPRESSIONS, *DIALOGUES, WHOLE_RETAILROCKET,
+        *MOVIELENS, *LISTS, *KNOWLEDGE, *LOGS, *REVIEWS, *VIDEOS, *CHECKINS, *IMPRESSIONS, *DIALOGUES,
+        WHOLE_RETAILROCKET,
     )
 }  # fmt: skip
