@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.staged import staged
+from tests.staged import staged, told
 
 HEADER = (
     ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,user_feature_3,"
@@ -24,7 +24,7 @@ def test_a_line_is_a_request_of_the_policy_for_users_alike(tmp_path):
     (log,) = staged("open-bandit-bts-men", tmp_path, {"bts/men/men.csv": HEADER + shown()})
     moment = datetime(2019, 11, 24, 0, 0, 17, 4_101, UTC)
     policy = ("item_position", "bts", "men", None)
-    assert log.rows == [("bts-men-0", "aa-bb-cc-dd", moment, 1, "79", 1.0, 0.08712500000000001, *policy)]
+    assert told(log) == [("bts-men-0", "aa-bb-cc-dd", moment, 1, "79", 1.0, 0.08712500000000001, *policy)]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_items_have_three_categorical_features(tmp_path):
             + "".join(lines),
         },
     )  # fmt: skip
-    assert items.rows == [
+    assert told(items) == [
         ("item", "0", f"item.feature_{i}", "entity", f"feature:{name}")
         for i, name in ((1, "aed"), (2, "675"), (3, "5c1"))
     ]

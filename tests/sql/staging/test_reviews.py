@@ -8,7 +8,8 @@ import pytest
 from tasks.database import connect
 from tasks.sources import fetch
 from tasks.staging import stage
-from tests.staged import Outcome, staged
+from tests.own import Understood
+from tests.staged import staged, told
 
 AT = datetime(2013, 6, 23, tzinfo=UTC)
 SECONDS = 1_371_945_600
@@ -41,7 +42,7 @@ def test_a_review_is_a_rating_whatever_else_it_holds(tmp_path):
         "{'asin': '7806397051'}",
     )
     (reviews,) = staged("amazon-reviews", tmp_path, {"reviews_Beauty_5.json": content})
-    assert reviews.rows == [RATED, RATED]
+    assert told(reviews) == [RATED, RATED]
     assert [(line, column) for line, column, _ in reviews.rejects] == [
         (3, "reviewerID"), (4, "asin"), (5, "overall"), (6, "unixReviewTime"), (7, "overall"), (8, "unixReviewTime"),
         (9, None),
@@ -73,10 +74,10 @@ def test_a_review_is_a_rating_whatever_else_it_holds(tmp_path):
 )  # fmt: skip
 def test_every_edition_tells_the_same(tmp_path, source, file, content):
     (ratings,) = staged(source, tmp_path, {file: content})
-    assert ratings.rows == [RATED]
+    assert told(ratings) == [RATED]
 
 
-def products(folder, *records: object) -> tuple[Outcome, Outcome]:
+def products(folder, *records: object) -> tuple[Understood, Understood]:
     """Metadata beside a review: as items and as facts."""
     _, items, facts = staged(
         "amazon-reviews", folder, {"All_Beauty_5.json": lines(REVIEW), "meta_All_Beauty.json": lines(*records)}
@@ -94,12 +95,12 @@ def test_products_have_titles_categories_and_relations_in_every_edition(tmp_path
         {"asin": "2", "title": "Oil", "brand": "", "category": ["Beauty"], "also_buy": [], "also_view": ["1"]},  # 2018
         {"parent_asin": "3", "title": "", "categories": [], "store": "Bob", "bought_together": None},  # 2023
     )  # fmt: skip
-    assert [(row[0], row[1], row[3]) for row in items.rows] == [
+    assert [(row[0], row[1], row[3]) for row in told(items)] == [
         ("1", "Cream", ["Beauty", "Face", "Skin"]),
         ("2", "Oil", ["Beauty"]),
         ("3", None, []),
     ]
-    assert {row[1:] for row in facts.rows} == {
+    assert {row[1:] for row in told(facts)} == {
         ("1", "item.brand", "entity", "brand:Ann"),
         ("1", "item.also_bought", "item", "2"),
         ("1", "item.also_bought", "item", "3"),
@@ -125,11 +126,11 @@ def test_rechorus_products_have_a_category_and_lists(tmp_path):
     meta = "item_id\ti_category\tr_complement\tr_substitute\n1\t21\t[2, 3]\t[]\n2\t\t[]\t[1]\n3\t4\t[1\t[2]\n"
     files = {"train.csv": "user_id\titem_id\ttime\n5\t1\t1371945600\n", "item_meta.csv": meta}
     train, items, complements, substitutes = staged("amazon-grocery-rechorus", tmp_path, files)
-    assert train.rows == [("5", "1", None, "rating", None, AT)]
-    assert [(row[0], row[3]) for row in items.rows] == [("1", ["21"]), ("2", []), ("3", ["4"])]
-    assert complements.rows == [("item", "1", "item.complement", "item", tail) for tail in ("2", "3")]
+    assert told(train) == [("5", "1", None, "rating", None, AT)]
+    assert [(row[0], row[3]) for row in told(items)] == [("1", ["21"]), ("2", []), ("3", ["4"])]
+    assert told(complements) == [("item", "1", "item.complement", "item", tail) for tail in ("2", "3")]
     assert complements.rejects == [(4, "r_complement", "not a list such as [7, 12]")]
-    assert [row[1::3] for row in substitutes.rows] == [("2", "1"), ("3", "2")]
+    assert [row[1::3] for row in told(substitutes)] == [("2", "1"), ("3", "2")]
     assert substitutes.counts.dropped == {"empty list": 1}
 
 
@@ -148,9 +149,9 @@ def test_yelp_has_reviews_and_businesses(tmp_path):
             ),
         },
     )
-    assert reviews.rows == [("u", "b", None, "rating", 4.0, datetime(2018, 7, 7, 22, 9, 11, tzinfo=UTC))]
+    assert told(reviews) == [("u", "b", None, "rating", 4.0, datetime(2018, 7, 7, 22, 9, 11, tzinfo=UTC))]
     assert [(line, column) for line, column, _ in reviews.rejects] == [(2, "date"), (3, "stars")]
-    assert businesses.rows == [("b", "Café", None, ["Food", "Coffee & Tea"]), ("b", "Café", None, [])]
+    assert told(businesses) == [("b", "Café", None, ["Food", "Coffee & Tea"]), ("b", "Café", None, [])]
     assert businesses.rejects == [(3, "business_id", "empty"), (4, None, "not a JSON object")]
 
 

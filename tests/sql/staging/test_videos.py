@@ -8,7 +8,7 @@ import pytest
 from tasks.database import connect
 from tasks.sources import fetch
 from tasks.staging import stage
-from tests.staged import staged
+from tests.staged import staged, told
 
 LOG = (
     "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_view,"
@@ -29,9 +29,9 @@ def test_a_record_is_viewed_and_whatever_its_flags_say(tmp_path):
     (log,) = staged("kuairand", tmp_path, {"log_standard_4_08_to_4_21_pure.csv": LOG + "".join(lines)})
     assert log.counts.read == 9
     assert log.counts.accepted == 9 + 7 + 7
-    done = [row[3] for row in log.rows]
+    done = [row[3] for row in told(log)]
     assert done == ["view", *(each for name in names for each in ("view", name)), "view", *names]
-    assert log.rows[0] == ("7", "10", None, "view", None, AT)
+    assert told(log)[0] == ("7", "10", None, "view", None, AT)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_bad_record_is_rejected_once_by_events(tmp_path, bad, column, reason):
 def test_a_random_log_is_of_slates_too_without_propensities(tmp_path):
     lines = record("1000000", random="1"), record("0000000", random="1", video="11"), record("1000000")
     events, slates = staged("kuairand", tmp_path, {"log_random_4_22_to_5_08.csv": LOG + "".join(lines)})
-    assert (events.table, events.counts.accepted) == ("events", 5)
-    assert slates.rows == [
+    assert events.counts.accepted == 5
+    assert told(slates) == [
         (f"7-{TIME}-10", "7", AT, 0, "10", 1.0, None, None, "random", "KuaiRand", None),
         (f"7-{TIME}-11", "7", AT, 0, "11", 0.0, None, None, "random", "KuaiRand", None),
     ]
@@ -78,7 +78,7 @@ def test_videos_have_authors_music_and_tags(tmp_path):
     header = "video_id,author_id,video_type,upload_dt,visible_status,music_id,music_type,tag\n"
     lines = '10,123,NORMAL,2022-04-10,0,915,9,"39,7"\n', "11,,AD,,0,916,9,\n", ",5,NORMAL,,0,7,9,1\n"
     (videos,) = staged("kuairand", tmp_path, {"video_features_basic_pure.csv": header + "".join(lines)})
-    assert videos.rows == [
+    assert told(videos) == [
         ("item", "10", "item.author", "entity", "author:123"),
         ("item", "10", "item.music", "entity", "music:915"),
         ("item", "10", "item.tag", "entity", "tag:39"),
@@ -93,7 +93,7 @@ def test_a_label_is_liked_or_hated(tmp_path):
     header = "user_id\tvideo_id\ttime_ms\tis_click\tis_follow\tis_comment\tis_forward\tlong_view\tlabel\n"
     lines = (f"7\t1{label}\t{TIME}\t0\t0\t0\t0\t0\t{label}\n" for label in ("1", "0", "2"))
     (log,) = staged("kuairand-explicit", tmp_path, {"log_standard_like_hate_kcore15.tsv": header + "".join(lines)})
-    assert [row[1:4:2] for row in log.rows] == [("11", "view"), ("11", "like"), ("10", "view"), ("10", "hate")]
+    assert [row[1:4:2] for row in told(log)] == [("11", "view"), ("11", "like"), ("10", "view"), ("10", "hate")]
     assert log.rejects == [(4, "label", "neither 0 nor 1")]
 
 
@@ -113,7 +113,7 @@ def test_watches_keep_the_ratio_and_unknown_times(tmp_path):
         ",1,1,1,,,,1\n",
     )
     (small,) = staged("kuairec", tmp_path, {"small_matrix.csv": MATRIX + "".join(lines)})
-    assert small.rows == [
+    assert told(small) == [
         ("0", "3649", None, "watch", 1.2733965215790926, datetime(2020, 7, 4, 16, 8, 23, 438_000, UTC)),
         ("0", "9598", None, "watch", 0.0, None),
     ]
@@ -137,13 +137,13 @@ def test_lists_in_a_column_are_categories_and_friends(tmp_path):
             "social_network.csv": 'user_id,friend_list\n3371,[2975]\n24,"[2665, 7]"\n5,[]\n6,7]\n',
         },
     )
-    assert [(row[0], row[3]) for row in categories.rows] == [("0", ["8"]), ("1", ["27", "9"]), ("2", [])]
+    assert [(row[0], row[3]) for row in told(categories)] == [("0", ["8"]), ("1", ["27", "9"]), ("2", [])]
     assert categories.rejects == [
         (5, "feat", "not a list such as [7, 12]"),
         (6, "feat", "not a list such as [7, 12]"),
         (7, "video_id", "empty"),
     ]
-    assert friends.rows == [
+    assert told(friends) == [
         ("user", "3371", "user.friend", "user", "2975"),
         ("user", "24", "user.friend", "user", "2665"),
         ("user", "24", "user.friend", "user", "7"),
