@@ -5,9 +5,9 @@ with parsed as (
     select
         line,
         fault,
-        json_valid(raw) and json_type(raw) = 'OBJECT' as readable,
+        coalesce(json_type(try_cast(raw as json)) = 'OBJECT', false) as readable,
         starts_with(trim(raw), '{''') as is_literal,
-        case when json_valid(raw) then raw::json end as told
+        try_cast(raw as json) as told
     from block
 ),
 

@@ -4,8 +4,8 @@ with parsed as (
     select
         line,
         fault,
-        json_valid(raw) and json_type(raw) = 'OBJECT' as readable,
-        case when json_valid(raw) then raw::json end as told
+        coalesce(json_type(try_cast(raw as json)) = 'OBJECT', false) as readable,
+        try_cast(raw as json) as told
     from block
 ),
 
