@@ -6,6 +6,7 @@ Only typer is imported at module level; each command imports what it needs, so t
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,11 +78,13 @@ def list_datasets() -> None:
     """
     from tasks.artifacts import home
     from tasks.sources import DATASETS
+    from tasks.sources.catalogue.bundles import BUNDLES
 
     rows = [
         (name, dataset.title, "yes" if (home() / "downloads" / name).is_dir() else "no", dataset.licence)
         for name, dataset in DATASETS.items()
     ]
+    rows += [(name, bundle.title, "give --path", bundle.licence) for name, bundle in BUNDLES.items()]
     show("Datasets", ("name", "what it is", "downloaded", "terms"), rows)
 
 
@@ -105,33 +108,109 @@ def fetch_dataset(
 
 @app.command("ingest")
 def ingest_source(
-    source: Annotated[str, typer.Argument(help="A name from `rlrec data list`.", show_default=False)],
-    path: Annotated[Path | None, typer.Option(help="Your own copy of the raw files: a folder or a zip.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name from `rlrec data list`, or a mapping of your own logs: logs.toml.", show_default=False
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="The folder (or zip) of a named dataset's raw files.", show_default=False)
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The corpus folder to make or replace.  [default: RLREC_HOME/corpora/SOURCE]")
+        Path | None,
+        typer.Option(help="The warehouse to make or extend.  [default: RLREC_HOME/corpora/SOURCE]", show_default=False),
     ] = None,
     positive_from: Annotated[float, typer.Option(help="A rating of at least this is positive.")] = 4.0,
+    memory_limit: Annotated[str, typer.Option(help="What the database may take; it spills to disk beyond.")] = "1GB",
+    infer: Annotated[
+        Path | None, typer.Option(help="Write a first mapping for this log, and stop.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how the first rows of your own logs would be understood, and stop.")
+    ] = False,
 ) -> None:
-    """Turn raw logs into a corpus: checked Parquet tables with dense ids, splits and a quarantine.
+    """Turn raw logs into a warehouse of checked, partitioned Parquet tables, and a corpus to train on.
 
-    Nothing is lost: every line of the raw files is accepted or quarantined with a reason, and the counts are shown.
-    When more than 1 % of a file's lines are unusable the command stops and says what to change.
+    Nothing is lost: every record of the raw files is kept, rejected with a reason, or dropped by a named filter, and
+    the counts are shown. When more than 1 % of a file's rows are unusable the command stops and says what to change.
+
+    The same command with more files adds what is new; files that the warehouse holds already change nothing.
+
+    Example:  rlrec ingest --infer events.csv
+
+    Example:  rlrec ingest events.toml --dry-run
+
+    Example:  rlrec ingest events.toml --out corpora/mine
 
     Example:  rlrec ingest ml-100k --out corpora/ml-100k
-
-    Example:  rlrec ingest ml-1m --path ~/Downloads/ml-1m --out corpora/ml-1m
     """
+    from rlrec.errors import InputError
+
+    if infer is not None:
+        write_mapping(infer)
+        return
+    if source is None:
+        raise InputError("nothing to ingest", remedy="name a dataset or a mapping: rlrec ingest events.toml --out DIR")
+    if dry_run:
+        show_preview(Path(source))
+        return
+
     from tasks.artifacts import home
     from tasks.views import ViewSettings
     from tasks.warehouse import ingest, read_description
 
     raw = obtain(source, path)
     describe_source(raw)
-    target = out or home() / "corpora" / source
-    with waiting(f"ingesting {source}"):
-        view = ViewSettings(no_genre=raw.no_genre, positive_from=positive_from)
-        corpus = ingest(raw, target, view=view)
-    describe_corpus(corpus.path, read_description(corpus.path))
+    target = out or home() / "corpora" / raw.name
+    with waiting(f"ingesting {raw.name}"):
+        corpus = ingest(raw, target, view=ViewSettings.of(raw, positive_from), memory_limit=memory_limit)
+    describe_corpus(target, read_description(corpus.path))
+
+
+def write_mapping(file: Path) -> None:
+    """Write a first mapping beside the log, unless one is there."""
+    from rlrec.errors import InputError
+    from tasks.sources.infer import infer
+
+    target = file.with_name(f"{file.name.split('.')[0]}.toml")
+    text = infer(file, target.parent)
+    if target.exists():
+        raise InputError("there is a mapping already", file=target, remedy="edit it, or rename it and run this again")
+    target.write_text(text, encoding="utf-8")
+    typer.echo(text)
+    typer.echo(f"written: {target}\nlook at it, then: rlrec ingest {target} --dry-run")
+
+
+def readable(value: object) -> str:
+    """A time to the second, anything else as it is."""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+
+
+def show_preview(file: Path) -> None:
+    """How the first records of each file would be understood, what would be rejected, what to look at."""
+    from tasks.sources.mapping import load_mapping
+    from tasks.sources.preview import preview
+
+    with waiting("reading the first records"):
+        found = preview(load_mapping(file))
+    for part in found.files:
+        show(f"{part.name}: columns", ("role", "column", "type"), [(c.role, c.name, c.type) for c in part.columns])
+        if part.rows:
+            names = [name for name in part.rows[0] if any(row[name] is not None for row in part.rows)]
+            columns = [name for name in names if name not in ("feed", "place")]
+            shown = [name.removesuffix("_external") for name in columns]
+            show(f"as {part.table}", shown, [[readable(row[name]) for name in columns] for row in part.rows])
+        if part.rejects:
+            show(
+                "would be rejected",
+                ("line", "column", "reason", "raw"),
+                [(reject.line, reject.column or "whole record", reject.reason, reject.raw) for reject in part.rejects],
+            )
+        whole = "all" if part.complete else "the first"
+        typer.echo(f"{part.name}: of {whole} {part.counts.rows:,} rows {part.reject_share:.2%} would be rejected")
+    for warning in found.warnings:
+        typer.echo(f"look at this: {warning}")
 
 
 @app.command("ope")
@@ -307,22 +386,32 @@ def describe_source(source: "Source") -> None:
 
 def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
     """What became of the lines, what the tables hold, why lines were quarantined, where the corpus lies."""
-    columns = ("read", "accepted", "quarantined", "blank", "header")
+    columns = ("lines", "read", "rows", "accepted", "quarantined")
     show(
-        "Lines",
-        ("file", *columns),
-        [(file, *(counts[column] for column in columns)) for file, counts in description["lines"].items()],
+        "Files",
+        ("file", *columns, "dropped"),
+        [
+            (file, *(counts[column] for column in columns), sum(counts["dropped"].values()))
+            for file, counts in description["lines"].items()
+        ],
     )
-    show("Corpus", ("of", "number"), list(description["counts"].items()))
+    dropped = [
+        (file, name, rows) for file, counts in description["lines"].items() for name, rows in counts["dropped"].items()
+    ]
+    dropped += [("corpus", part["filter"], part["rows"]) for part in description["dropped"]]
+    if dropped:
+        show("Dropped by filters", ("of", "filter", "rows"), dropped)
+    show("Corpus", ("of", "number"), [(name, rows) for name, rows in description["counts"].items() if rows])
     rejects = [
-        (file, row["rejected_column"] or "whole line", row["reason"], row["rejected"], row["first_line"])
+        (file, row["rejected_column"] or "whole record", row["reason"], row["rejected"], row["first_line"])
         for file, reasons in description["quarantine"].items()
         for row in reasons
     ]
     if rejects:
-        show("Quarantine", ("file", "column", "reason", "lines", "first line"), rejects)
+        show("Quarantine", ("file", "column", "reason", "rows", "first line"), rejects)
     graph = description["knowledge_graph"]
-    typer.echo(f"knowledge graph: {graph['used']}. {graph['why']}")
+    if graph["agreement"] or description["counts"]["triples_knowledge"]:
+        typer.echo(f"knowledge graph: {graph['used']}. {graph['why']}")
     typer.echo(f"corpus: {folder}")
 
 

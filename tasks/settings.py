@@ -51,10 +51,10 @@ def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any]) -> Iterator
 def explained(
     fault: ValidationError, file: Path, judge: type[BaseModel] | TypeAdapter[Any], section: str = ""
 ) -> InputError:
-    """The first mistake in words; `section` is where in the file the judged values stand."""
+    """The first mistake in words, a misspelt key before a missing one; `section` is where the judged values stand."""
     known = known_keys(judge)
     names = {part for key in known for part in key.split(".")}
-    first = fault.errors()[0]
+    first = min(fault.errors(), key=lambda error: error["type"] != "extra_forbidden")
     place = [str(part) for part in first["loc"]]
     stray = len(place) - 1 if first["type"] == "extra_forbidden" else -1
     key = ".".join(part for i, part in enumerate(place) if part in names or part.isdigit() or i == stray)

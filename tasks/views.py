@@ -3,7 +3,9 @@
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +15,55 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from rlrec import tables
-from rlrec.filters import ExactDuplicates, Filter, apply
-from rlrec.splits import WORLD, WORLD_SLICES, chronological_shares
+from rlrec.filters import Filter, apply
+from rlrec.splits import (
+    WORLD,
+    WORLD_SLICES,
+    LeaveOneOut,
+    Protocol,
+    UserFraction,
+    chronological_shares,
+    split,
+)
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
 from tasks.manifest import Frozen, Input, Manifest
 from tasks.queries import Query
+from tasks.sources import Source
 from tasks.staging import Counts
 
 CORPUS = "corpus.json"
 GENRE = "item.genre"
+POSITIVE_FROM = 4.0  # of five stars
+EVENTS_AT_ONCE = 2_000_000
+BY_USER = (LeaveOneOut, UserFraction)
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
 class ViewSettings(Frozen):
     """What a view keeps of the base, and how it is split; the same for every increment."""
 
-    filters: tuple[Filter, ...] = (ExactDuplicates(),)
+    filters: tuple[Filter, ...] = ()
     """Applied in this order; each reports how many events it dropped."""
-    positive_from: float = 4.0
+    splits: tuple[Protocol, ...] = ()
+    """Protocols beside the world's chronological one."""
+    positive_from: float = POSITIVE_FROM
     """A rating of at least this is positive."""
     no_genre: str = ""
     """The category that says nothing."""
+
+    @staticmethod
+    def of(source: Source, positive_from: float = POSITIVE_FROM) -> "ViewSettings":
+        """What the source asks for."""
+        return ViewSettings.model_validate(
+            {
+                "filters": source.filters,
+                "splits": source.splits,
+                "positive_from": positive_from,
+                "no_genre": source.no_genre,
+            }
+        )
 
     @property
     def digest(self) -> str:
@@ -149,9 +177,28 @@ class View:
         if not self.rows["events"]:
             pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
             return
-        world = chronological_shares(events, positive_from=self.settings.positive_from)
-        world.sink_parquet(self.path(tables.SPLITS))
+        protocols = [
+            lambda some: chronological_shares(some, positive_from=self.settings.positive_from),
+            *(partial(split, chosen=protocol) for protocol in self.settings.splits),
+        ]
+        by_user = [True, *(isinstance(protocol, BY_USER) for protocol in self.settings.splits)]
+        chunks = self.chunks(events)
+        parts: list[Path] = []
+        for place, alone in zip(protocols, by_user, strict=True):
+            for some in chunks if alone else [events]:
+                parts.append(self.scratch / f"splits{len(parts)}.parquet")
+                place(some).sink_parquet(parts[-1])
+        pl.scan_parquet(parts).sink_parquet(self.path(tables.SPLITS))
         tables.check(pl.scan_parquet(self.path(tables.SPLITS)), tables.SPLITS, file="splits.parquet")
+
+    def chunks(self, events: pl.LazyFrame) -> list[pl.LazyFrame]:
+        """The events of some users at a time, so that what goes user by user fits into memory.
+
+        One chunk where there are no times: their order is drawn for all at once.
+        """
+        untimed = events.select(pl.col("at").null_count()).collect().item()
+        count = 1 if untimed else -(-self.rows["events"] // EVENTS_AT_ONCE)
+        return [events.filter(pl.col("user") % count == rest) for rest in range(count)]
 
     def check(self) -> None:
         """Promises across tables."""
@@ -170,7 +217,7 @@ class View:
 
     def describe(self, counts: dict[str, int], dropped: list[dict[str, Any]]) -> None:
         """corpus.json: what the corpus holds, from which generation of the warehouse, and the conservation law."""
-        manifest = self.manifest
+        manifest, named = self.manifest, by_name(self.manifest.inputs)
         description = {
             "name": manifest.name,
             "title": manifest.title,
@@ -179,10 +226,10 @@ class View:
             "positive_from": self.settings.positive_from,
             "view": self.settings.model_dump(mode="json"),
             "counts": counts,
-            "lines": {part.name: counts_of(part) for part in manifest.inputs},
+            "lines": {name: counts_of(part) for name, part in named.items()},
             "quarantine": {
-                part.name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
-                for part in manifest.inputs
+                name: [TypeAdapter(type(reason)).dump_python(reason) for reason in part.reasons]
+                for name, part in named.items()
                 if part.reasons
             },
             "dropped": dropped,
@@ -219,6 +266,14 @@ class View:
             "utterances": self.rows.get("dialogues", 0),
             "quarantined": sum(part.counts.quarantined for part in self.manifest.inputs),
         }
+
+
+def by_name(inputs: Sequence[Input]) -> dict[str, Input]:
+    """Inputs by the names of their files; a name that several have is told apart by table and number."""
+    often = Counter(part.name for part in inputs)
+    return {
+        part.name if often[part.name] == 1 else f"{part.name} ({part.table} {part.number})": part for part in inputs
+    }
 
 
 def counts_of(part: Input) -> dict[str, Any]:

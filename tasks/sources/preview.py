@@ -17,7 +17,7 @@ from tasks.database import connect, rows_of
 from tasks.queries import Own, StagedDays, StagedFirst, StagedRejects
 from tasks.sources.infer import MOST_SHOWN, are_numbers, clock_of, sample, written
 from tasks.sources.mapping import Mapping
-from tasks.staging import MAX_REJECT_SHARE, Counts, Feed, Tally, judge
+from tasks.staging import Counts, Feed, Tally, judge
 
 RECORDS = 100_000
 BLOCK_BYTES = 1 << 20
@@ -80,8 +80,7 @@ def preview(mapping: Mapping, rows: int = 10, records: int = RECORDS) -> Preview
     """
     with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
         files = tuple(preview_file(feed, Path(scratch), connection, rows, records) for feed in mapping.feeds())
-    most = MAX_REJECT_SHARE if mapping.max_reject_share is None else mapping.max_reject_share
-    return Preview(files, (*unusable(files, most), *gaps(files)))
+    return Preview(files, (*unusable(files, mapping.max_reject_share), *gaps(files)))
 
 
 def preview_file(

@@ -12,8 +12,8 @@ import pytest
 from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.tables import EVENTS, ITEMS, QUARANTINE, SPLITS, TRIPLES, VOCABULARY
-from tasks.sources import ML_100K, Source, fetch
 from tasks.manifest import LOCK
+from tasks.sources import ML_100K, Source, fetch
 from tasks.views import ViewSettings
 from tasks.warehouse import GENRES_AND_FACTS, GENRES_ONLY, ORIGIN, ingest, read_description
 from tests.needs import lack
@@ -303,7 +303,7 @@ def test_both_real_origins_give_the_same_events_and_triples(movielens, tmp_path,
 
 
 def test_corpus_json_is_plain_and_says_what_a_report_needs(raw, tmp_path):
-    corpus = ingest(local(raw), tmp_path / "corpus", view=ViewSettings(positive_from=5.0))
+    corpus = ingest(local(raw), tmp_path / "corpus", view=ViewSettings.of(local(raw), 5.0))
     description = json.loads((corpus.path / "corpus.json").read_text())
     assert set(description) == {
         "name", "title", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts", "lines",

@@ -1,7 +1,5 @@
-"""Every public dataset's official layout, by name: a Bundle a source, one module a family."""
+"""Every public dataset's official layout, by name: `bundles.BUNDLES`; one module a family."""
 
 from tasks.sources.catalogue.bundle import Bundle, Feed, Part
 
-BUNDLES: dict[str, Bundle] = {}
-
-__all__ = ["BUNDLES", "Bundle", "Feed", "Part"]
+__all__ = ["Bundle", "Feed", "Part"]

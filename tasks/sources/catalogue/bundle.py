@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tasks.queries import Stage
 from tasks.sources.registry import RawFile
@@ -31,6 +32,25 @@ class Part:
     statement: Stage
     optional: bool = False
 
+    @property
+    def name(self) -> str:
+        """The file's name, or a pattern of it."""
+        return self.form.name
+
+    def feed(self, file: Path) -> Feed:
+        """The file as this part."""
+        return Feed(file, self.form, self.statement)
+
+
+class Kind(Protocol):
+    """What a bundle is made of: a `Part`, or a `LogPart` whose columns have roles."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def optional(self) -> bool: ...
+    def feed(self, file: Path) -> Feed: ...
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -38,5 +58,6 @@ class Bundle:
 
     name: str
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[Kind, ...]
     licence: str
+    no_genre: str = ""

@@ -1,0 +1,121 @@
+"""Filters: what each keeps, that nothing is dropped uncounted, and that a k-core is the largest one."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlrec.filters import (
+    Behaviours,
+    DateRange,
+    ExactDuplicates,
+    KCore,
+    SessionLength,
+    SessionsByGap,
+    apply,
+    k_core,
+)
+from rlrec.tables import EVENTS
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+rows = st.lists(
+    st.tuples(st.integers(1, 5), st.integers(1, 6), st.sampled_from(["view", "buy"]), st.integers(0, 90)),
+    min_size=1,
+    max_size=60,
+)
+
+
+def events_of(drawn: list[tuple[int, int, str, int]]) -> pl.LazyFrame:
+    """EVENTS from (user, item, behaviour, minute), numbered by time."""
+    ordered = sorted(drawn, key=lambda row: row[3])
+    return pl.DataFrame(
+        [
+            (place, user, None, item, behaviour, None, START + timedelta(minutes=minute))
+            for place, (user, item, behaviour, minute) in enumerate(ordered, 1)
+        ],
+        schema=EVENTS.schema,
+        orient="row",
+    ).lazy()
+
+
+def filtered(events: pl.LazyFrame, *filters) -> tuple[pl.DataFrame, list[int]]:
+    """What passes, and what each filter dropped."""
+    with TemporaryDirectory() as scratch:
+        kept, dropped = apply(events, filters, Path(scratch))
+        return kept.collect(), [part.rows for part in dropped]
+
+
+@settings(max_examples=25, deadline=None)
+@given(drawn=rows)
+def test_rows_in_are_rows_out_and_rows_dropped(drawn):
+    filters = (
+        ExactDuplicates(), Behaviours(keep=("view",)), DateRange(until=START + timedelta(hours=1)),
+        SessionsByGap(minutes=10), SessionLength(least=2), KCore(users=2, items=2),
+    )  # fmt: skip
+    kept, dropped = filtered(events_of(drawn), *filters)
+    assert len(drawn) == kept.height + sum(dropped)
+    assert dropped[3] == 0
+    assert kept["event"].is_sorted()
+
+
+def brute_core(pairs: set[tuple[int, int]], users: int, items: int) -> set[tuple[int, int]]:
+    """Remove one offender at a time until there is none."""
+    while True:
+        offender = next(
+            (
+                (side, node)
+                for side, least in ((0, users), (1, items))
+                for node in {pair[side] for pair in pairs}
+                if len({pair for pair in pairs if pair[side] == node}) < least
+            ),
+            None,
+        )
+        if offender is None:
+            return pairs
+        pairs = {pair for pair in pairs if pair[offender[0]] != offender[1]}
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=rows, users=st.integers(1, 4), items=st.integers(1, 4))
+def test_a_k_core_is_the_largest_and_a_fixpoint(drawn, users, items):
+    kept, _ = filtered(events_of(drawn), KCore(users=users, items=items))
+    found = set(kept.select("user", "item").iter_rows())
+    assert found == brute_core({(user, item) for user, item, *_ in drawn}, users, items)
+    assert filtered(kept.lazy(), KCore(users=users, items=items))[1] == [0]
+
+
+def test_one_round_of_a_k_core_may_leave_more(tmp_path):
+    chain = events_of([(u, i, "view", 0) for u, i in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]])
+    users, items = k_core(chain, 2, 2, rounds=1)
+    assert np.flatnonzero(users).tolist() == [1, 2]
+    assert np.flatnonzero(items).tolist() == [2, 3]
+    assert not k_core(chain, 2, 2)[0].any()
+
+
+def test_sessions_end_where_the_pause_is_longer_than_the_gap():
+    kept, _ = filtered(events_of([(1, 1, "view", m) for m in (0, 30, 61)] + [(2, 1, "view", 0)]), SessionsByGap())
+    sessions = dict(kept.group_by("user").agg(pl.col("session").sort()).iter_rows())
+    assert sessions == {1: [1, 1, 2], 2: [3]}
+
+
+def test_only_equal_timed_events_are_duplicates():
+    twice = events_of([(1, 1, "view", 5), (1, 1, "view", 5), (1, 1, "buy", 5), (1, 2, "view", 5)])
+    assert filtered(twice, ExactDuplicates())[1] == [1]
+    assert filtered(twice.with_columns(at=pl.lit(None, EVENTS.columns["at"])), ExactDuplicates())[1] == [0]
+
+
+def test_a_date_range_holds_its_start_and_not_its_end():
+    three = events_of([(1, 1, "view", m) for m in (0, 10, 20)])
+    naive = START.replace(tzinfo=None)
+    kept, _ = filtered(three, DateRange(since=naive + timedelta(minutes=10), until=START + timedelta(minutes=20)))
+    assert kept["event"].to_list() == [2]
+
+
+def test_an_unknown_key_of_a_filter_is_refused():
+    with pytest.raises(ValueError, match="Extra inputs"):
+        KCore(user=3)
