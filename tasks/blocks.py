@@ -425,19 +425,22 @@ class Layout:
                 found[first + here] = (1, UNCLOSED)
                 place += 1
         taken = {line + i for line, (span, _) in found.items() for i in range(span)}
-        opens = (np.arange(len(quotes)) - np.repeat(before, counts)) % 2 == 0
-        for line in self.lines_with_inner_quotes(data, quotes, opens, starts):
+        outside = np.ones(len(quotes), np.int64)  # the first quote of a line opens a field: what is before it counts
+        outside[::2] = -1
+        if odd:
+            outside *= np.repeat(1 - before % 2 * 2, counts)
+        for line in self.lines_with_inner_quotes(data, quotes, outside, starts):
             if starts[line] < stop and first + line not in taken:
                 found[first + line] = (1, self.fields(text[starts[line] : ends[line]], self.form.separator))
         return found, stop
 
     def lines_with_inner_quotes(
-        self, data: np.ndarray, quotes: np.ndarray, opens: np.ndarray, starts: np.ndarray
+        self, data: np.ndarray, quotes: np.ndarray, outside: np.ndarray, starts: np.ndarray
     ) -> list[int]:
         """Which lines hold a quote that opens none of their fields, closes none, and is not doubled."""
         outer = np.zeros(256, dtype=bool)
         outer[[NEWLINE, ord(self.form.separator), ord(self.form.quote)]] = True
-        beside = data[quotes + np.where(opens, -1, 1)]  # the text ends with a line end, which is before its start too
+        beside = data[quotes + outside]  # the text ends with a line end, which is before its start too
         inner = quotes[~outer[beside]]
         return np.unique(np.searchsorted(starts, inner, "right") - 1).tolist()
 
