@@ -12,5 +12,6 @@ from tasks.sources.catalogue.movielens import MOVIELENS
 
 WHOLE_RETAILROCKET = replace(RETAILROCKET, parts=(*RETAILROCKET.parts, *RETAILROCKET_PARTS))
 BUNDLES: dict[str, Bundle] = {
-    bundle.name: bundle for bundle in (*MOVIELENS, *LISTS, *KNOWLEDGE, *LOGS, *IMPRESSIONS, *DIALOGUES, WHOLE_RETAILROCKET)
+    bundle.name: bundle
+    for bundle in (*MOVIELENS, *LISTS, *KNOWLEDGE, *LOGS, *IMPRESSIONS, *DIALOGUES, WHOLE_RETAILROCKET)
 }
