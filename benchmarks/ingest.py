@@ -1,9 +1,9 @@
 """Ingestion beside its physical limit and its peers: `python -m benchmarks.ingest [--rows 10_000_000] [--repeats 3]`.
 
-In one run, each in a process of its own and in turns: DuckDB's bare COPY of the same csv to Parquet (the limit), rlrec's
-ingestion with every guarantee, and pipelines of Polars and of pandas that do the same steps: typed checks with rejects
-kept apart, dense ids of users and items, equal events marked, partitions by day and bucket of users, sorted within by
-user and time. Prints rows a second, the share of the limit and the peak resident memory of each.
+In one run, each in a process of its own and in turns: DuckDB's bare COPY of the same csv to Parquet (the limit),
+rlrec's ingestion with every guarantee, and pipelines of Polars and of pandas that do the same steps: typed checks with
+rejects kept apart, dense ids of users and items, equal events marked, partitions by day and bucket of users, sorted
+within by user and time. Prints rows a second, the share of the limit and the peak resident memory of each.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def rlrec(folder: Path, memory_limit: str) -> dict[str, float]:
     for name in ("stage", "name_all", "load_bucket"):
         timed(loading if name != "load_bucket" else warehouse, name, laps)
     with writing(out) as (before, work):
-        manifest = warehouse.increment(source, out, before, work, memory_limit)
+        settings = warehouse.settings_of(source, memory_limit)
+        manifest = warehouse.increment(source, out, before, work, settings)
     return {
         **laps,
         "rows": float(manifest.accepted("events")),

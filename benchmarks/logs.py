@@ -40,10 +40,16 @@ from (
         (hash(i * 3 + {seed}) % 1000003 + 1) / 1000004.0 as item_uniform,
         (hash(i * 7 + {seed}) % 1000003) / 1000003.0 as act,
         -- sessions begin one after the other, their events follow each other by seconds
-        ({start} + (i // {session}) * {session} * {span} // {rows} + (i % {session}) * (5 + hash(i // {session}) % 40))::bigint
-            as seconds,
+        (
+            {start} + (i // {session}) * {session} * {span} // {rows}
+            + (i % {session}) * (5 + hash(i // {session}) % 40)
+        )::bigint as seconds,
         case when hash(i * 11 + {seed}) % 1000000 < {dirty} then (hash(i * 13 + {seed}) % {kinds})::integer end as dirt
-    from (select case when hash(r * 17 + {seed}) % 1000 = 0 then greatest(r - 1, 0) else r end as i from range({rows}) as t(r))
+    from (
+        -- one row in a thousand is a copy of the one before it
+        select case when hash(r * 17 + {seed}) % 1000 = 0 then greatest(r - 1, 0) else r end as i
+        from range({rows}) as t(r)
+    )
 )
 """
 

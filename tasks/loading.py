@@ -8,8 +8,10 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +26,7 @@ from tasks.queries import Query
 from tasks.staging import REJECTS, Feed, Staged, stage
 
 PREPARED = "prepared.json"
+WORKERS = 2  # buckets loaded at the same time
 GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
@@ -306,7 +309,7 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
     scratch = into / f"scratch{bucket}"
     scratch.mkdir(parents=True, exist_ok=True)
     vocabulary = (*prepared.vocabulary, str(work / "empty" / "vocabulary.parquet"))
-    with connect(scratch, prepared.memory_limit) as connection:
+    with connect(scratch, prepared.memory_limit, share=WORKERS) as connection:
         for table in BY_USER:
             staged = prepared.staged[table]
             if len(staged) == 1:
@@ -316,19 +319,27 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
             )
             connection.execute(f"create or replace table fresh as {query.text}", query.parameters)
             periods = connection.execute("select distinct period from fresh order by period").fetchall()
-            for (period,) in periods:
+            for (day,) in periods:
+                period = period_name(base.grain, day)
                 old = [file for file in base.of(table) if (file.period, file.bucket) == (period, bucket)]
                 path = f"{BASE}/{table}/period={period}/bucket-{bucket:03d}-g{generation:05d}.parquet"
                 target = into / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 rows = write_partition(
-                    table, period, [str(Path(prepared.warehouse) / file.path) for file in old], target, connection
+                    table, day, [str(Path(prepared.warehouse) / file.path) for file in old], target, connection
                 )
                 files.append(
                     DataFile(table=table, path=path, rows=rows, generation=generation, period=period, bucket=bucket)
                 )
     shutil.rmtree(scratch)
     return files
+
+
+def period_name(grain: str, day: date | None) -> str:
+    """What a partition is called: by its day, month or year, `all`, or `undated`."""
+    if day is None:
+        return "undated"
+    return {"day": f"{day:%Y-%m-%d}", "month": f"{day:%Y-%m}", "year": f"{day:%Y}"}.get(grain, "all")
 
 
 ORDERS = {
@@ -348,19 +359,19 @@ REPEATS = {
 
 
 def write_partition(
-    table: str, period: str, old: list[str], target: Path, connection: duckdb.DuckDBPyConnection
+    table: str, day: date | None, old: list[str], target: Path, connection: duckdb.DuckDBPyConnection
 ) -> int:
     """One period of one bucket: the rows it has and the fresh ones, in order; how many they are."""
     before = ""
-    parameters: dict[str, queries.Value] = {"period": period, "target": str(target)}
+    parameters: dict[str, Any] = {"day": day, "target": str(target)}
     if old:
         kept = "* exclude (repeat)" if table == "events" else "*"
         before = f"union all by name select {kept} from read_parquet($old)"
         parameters["old"] = old
+    fresh = "select * exclude (period) from fresh where period is not distinct from $day"
     answer = execute(
-        f"copy (select *{REPEATS[table]} from (select * from ("
-        f"select * exclude (period) from fresh where period = $period {before}) order by {ORDERS[table]})) "
-        "to $target (format parquet, compression zstd)",
+        f"copy (select *{REPEATS[table]} from (select * from ({fresh} {before}) order by {ORDERS[table]})) "
+        "to $target (format parquet, compression zstd, compression_level 1)",
         connection,
         target,
         **parameters,

@@ -132,6 +132,14 @@ class StagedCounts(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagedLines(Query):
+    """How many of a block's records have rows."""
+
+    file = "staging/staged_lines.sql"
+    staged: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class StagedRejects(Query):
     """A block's rejected rows."""
 

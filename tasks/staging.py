@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from rlrec.errors import InputError
 from tasks.blocks import NOT_TEXT, Block, Reader, shown
 from tasks.database import BrokenCheckError, execute, rows_of
-from tasks.queries import StagedCounts, StagedRejects
+from tasks.queries import StagedCounts, StagedLines, StagedRejects
 from tasks.sources.catalogue.bundle import Feed
 from tasks.sources.registry import MAX_REJECT_SHARE, RawFile
 
@@ -202,14 +202,15 @@ def judge(
     execute(
         f"copy (select *, coalesce({bucket}, 0)::smallint as bucket, {feed.number} as feed{place} "
         f"from (\n{feed.statement.text}\n) {order}) "
-        f"to $part (format parquet, compression lz4_raw, row_group_size {ROW_GROUP})",
+        f"to $part (format parquet, compression lz4_raw, row_group_size {ROW_GROUP}, dictionary_size_limit 1)",
         cursor,
         part,
         **feed.statement.parameters,
         part=str(part),
     )
     found = rows_of(StagedCounts(staged=part), cursor)
-    lines = sum(row["lines"] for row in found) if not feed.statement.several else found[0]["all_lines"] if found else 0
+    several = feed.statement.several
+    lines = rows_of(StagedLines(staged=part), cursor)[0]["lines"] if several else sum(row["rows"] for row in found)
     if lines != block.records.num_rows:
         raise BrokenCheckError(
             f"{feed.name}: {block.records.num_rows} records from line {block.first_line}, but {lines} were staged"

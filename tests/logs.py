@@ -74,7 +74,8 @@ def source_of(*files: Path, max_reject_share: float = 0.5, grain: str | None = "
         form = LOG.form(file)
         feeds.append(Feed(file, form, LOG.statement(form)))
     return Source(
-        "logs", "own logs", tuple(feeds), "tests", "none", grain=grain, max_reject_share=max_reject_share
+        "logs", "own logs", tuple(feeds), "tests", "none", grain=grain, max_reject_share=max_reject_share,
+        filters=({"filter": "exact_duplicates"},),
     )  # fmt: skip
 
 

@@ -56,12 +56,11 @@ select
     fresh.candidates,
     fresh.moment as at,
     (fresh.feed::bigint << 44) + (fresh.line << 16) + fresh.place as place,
-    case
-        when fresh.moment is null then 'undated'
-        when $grain = 'day' then strftime(fresh.moment, '%Y-%m-%d')
-        when $grain = 'month' then strftime(fresh.moment, '%Y-%m')
-        when $grain = 'year' then strftime(fresh.moment, '%Y')
-        else 'all'
+    case $grain
+        when 'day' then fresh.moment::date
+        when 'month' then date_trunc('month', fresh.moment)::date
+        when 'year' then date_trunc('year', fresh.moment)::date
+        else case when fresh.moment is not null then date '1970-01-01' end
     end as period
 from fresh
 inner join users on fresh.user_external = users.external

@@ -1,5 +1,5 @@
 -- Grain: one row per reason and filter among the staged rows of one block; both null: accepted.
--- Columns: rejected_column; reason; filter; rows; lines (of this group); all_lines (of the block); first_line.
+-- Columns: rejected_column; reason; filter; rows; first_line.
 with staged as (
     select
         line,
@@ -14,8 +14,6 @@ select
     reason,
     filter,
     count(*) as rows,
-    count(distinct line) as lines,
-    (select count(distinct whole.line) from staged as whole) as all_lines,
     min(line) as first_line
 from staged
 group by rejected_column, reason, filter

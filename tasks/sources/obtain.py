@@ -154,6 +154,9 @@ def find_bundle(name: str, path: Path | None) -> Source:
                 f"there is no file {part.name} of {name}", file=path, remedy="give the folder in which it lies"
             )
         feeds += [replace(part.feed(file), label=label_of(file, path)) for file in files]
+    if not feeds:
+        names = ", ".join(dict.fromkeys(part.name for part in bundle.parts))
+        raise InputError(f"there is no file of {name}", file=path, remedy=f"give the folder with one of: {names}")
     return Source(
         name=name,
         title=bundle.title,

@@ -33,7 +33,8 @@ COUNTS = {
 }
 FOLDERS = {
     "sasrec-ml-1m": "ml-1m", "ncf-ml-1m": "ml-1m", "multibehaviour-beibei": "multibehaviour-ghcf/Beibei",
-    "multibehaviour-taobao": "multibehaviour-ghcf/Taobao", "yoochoose": "yoochoose-100k", "ml-latest": "ml-latest-small",
+    "multibehaviour-taobao": "multibehaviour-ghcf/Taobao", "yoochoose": "yoochoose-100k",
+    "ml-latest": "ml-latest-small",
 }  # fmt: skip
 CLICKS = {  # OPE spec B.2: clicks, least and greatest propensity
     ("random", "all"): (38, 1 / 80, 1 / 80),
