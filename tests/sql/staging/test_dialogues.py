@@ -19,11 +19,10 @@ from tasks.sources.catalogue.dialogues import (
 from tasks.sources.registry import text_lines
 from tests.sql.staging.lists_support import staged
 
-TSV = INSPIRED.parts[0].form if isinstance(INSPIRED.parts[0], Part) else None
+TSV = next(part.form for part in INSPIRED.parts if isinstance(part, Part))
 LINES = text_lines("dev.jsonl")
 TURN = ("dialogue_external", "turn", "role", "text", "items")
 FILM = ("item_external", "title", "year")
-assert TSV is not None
 
 
 def tsv(*records: str) -> str:
