@@ -16,7 +16,8 @@ entries as (
             when fault is not null then fault
             when described is null then 'neither a JSON object, nor with each item once'
         end as fault,
-        unnest(case when len(map_keys(described)) > 0 then map_entries(described) else [null] end) as entry
+        unnest(case when len(map_keys(described)) > 0 then map_keys(described) else [null] end) as item,
+        unnest(case when len(map_keys(described)) > 0 then map_values(described) else [null] end) as tails
     from parsed
 ),
 
@@ -24,9 +25,9 @@ listed as (
     select
         line,
         fault,
-        trim(entry.key) as item,
-        coalesce(json_type(entry.value) = 'ARRAY', false) as is_list,
-        case when json_type(entry.value) = 'ARRAY' then from_json(entry.value, '["VARCHAR"]') end as attributes
+        trim(item) as item,
+        coalesce(json_type(tails) = 'ARRAY', false) as is_list,
+        case when json_type(tails) = 'ARRAY' then from_json(tails, '["VARCHAR"]') end as attributes
     from entries
 ),
 

@@ -8,7 +8,7 @@ with parsed as (
         case
             when fault is not null then fault
             when not json_valid(raw) then 'not valid JSON'
-            when json_type(raw, '$.messages') is distinct from 'ARRAY' then 'no list of messages'
+            when coalesce(json_type(raw, '$.messages'), '') <> 'ARRAY' then 'no list of messages'
         end as fault
     from block
 ),

@@ -1,6 +1,6 @@
--- Grain: one row per film that a ReDial dialogue mentions, the staged table items; a dialogue without any gives one row,
--- dropped by the filter `no films`.
--- Columns: sql/staging/README.md. The year stands in brackets at the end of the title. An empty list stands for no films.
+-- Grain: one row per film that a ReDial dialogue mentions, the staged table items; a dialogue without any gives one
+-- row, dropped by the filter `no films`.
+-- Columns: sql/staging/README.md. The year stands in brackets at the end of the title. An empty list means no films.
 with parsed as (
     select
         line,
@@ -26,7 +26,8 @@ told as (
             when films is null and coalesce(mentions <> '[]', true)
                 then 'movieMentions is no object, or names an id twice'
         end as fault,
-        unnest(case when len(map_keys(films)) > 0 then map_entries(films) else [null] end) as film
+        unnest(case when len(map_keys(films)) > 0 then map_keys(films) else [null] end) as item,
+        unnest(case when len(map_keys(films)) > 0 then map_values(films) else [null] end) as title
     from listed
 ),
 
@@ -34,9 +35,9 @@ judged as (
     select
         line,
         fault,
-        trim(film.key) as item,
-        film.value as title,
-        case when not regexp_full_match(trim(film.key), '[0-9]{1,18}') then 'movieMentions' end as rejected_column
+        trim(item) as item,
+        title,
+        case when not regexp_full_match(trim(item), '[0-9]{1,18}') then 'movieMentions' end as rejected_column
     from told
 )
 

@@ -37,11 +37,11 @@ judged as (
         lower(json_extract_string(utterance, '$.role')) as role,
         case
             when fault is not null or lacks_utterances then null
-            when json_type(utterance, '$.text') is distinct from 'VARCHAR' then 'text'
+            when coalesce(json_type(utterance, '$.text'), '') <> 'VARCHAR' then 'text'
             when
                 coalesce(lower(json_extract_string(utterance, '$.role')), '') not in ('seeker', 'recommender')
                 then 'role'
-            when json_type(utterance, '$.movie') is distinct from 'ARRAY' then 'movie'
+            when coalesce(json_type(utterance, '$.movie'), '') <> 'ARRAY' then 'movie'
         end as rejected_column
     from told
 )

@@ -24,7 +24,7 @@ told as (
         has_user,
         parts[1] as user_external,
         unnest(case when has_user and len(parts) > 1 then parts[2:] else [null] end) as item_external,
-        unnest(range(case when has_user then greatest(len(parts) - 1, 1) else 1 end)) as place
+        unnest(range(case when has_user then greatest(len(parts) - 1, 1) else 1 end))::integer as place
     from known
 ),
 
@@ -48,8 +48,10 @@ select
     null::double as value,
     null::timestamptz as moment,
     rejected_column,
-    case when fault is not null then fault when rejected_column is not null then 'not an id like those of this source' end
-        as reason,
+    case
+        when fault is not null then fault
+        when rejected_column is not null then 'not an id like those of this source'
+    end as reason,
     case when fault is null and has_user and item_external is null then 'no items' end as filter,
-    place::integer as place
+    place
 from judged

@@ -165,6 +165,7 @@ def find_bundle(name: str, path: Path | None) -> Source:
         licence=bundle.licence,
         layout="official",
         no_genre=bundle.no_genre,
+        links=next((feed.name for feed in feeds if feed.statement.table == "links"), None),
     )
 
 

@@ -27,9 +27,8 @@ class Understood:
 
 def staged(form: RawFile, statement: Stage, content: str | Path, folder: Path, most: float = 1.0) -> Understood:
     """Stage this text, or the file at this path."""
-    file = content
+    file = folder / form.name if isinstance(content, str) else content
     if isinstance(content, str):
-        file = folder / form.name
         file.write_text(content, encoding=form.encoding)
     out = folder / f"staged{len(list(folder.iterdir()))}"
     with connect(folder) as connection:
