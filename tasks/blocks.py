@@ -324,7 +324,7 @@ class Layout:
         columns = self.columns(found, rows, used)
         table, spaces = numbered(columns, kept), len(bad) - len(faults)
         if self.form.kind == "lines" and rows:
-            full = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["raw"])), 0)
+            full = pc.call_function("not_equal", [pc.call_function("utf8_trim_whitespace", [table["raw"]]), ""])
             table = table.filter(full)
             spaces += rows - table.num_rows
         return table, faults, spaces
