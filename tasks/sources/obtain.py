@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from rlrec.errors import InputError
 from rlrec.filters import Filter
 from rlrec.splits import Protocol
-from tasks.artifacts import aside, home, no_space
+from tasks.artifacts import aside, digest_of, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
 from tasks.sources.catalogue.bundle import Feed
@@ -216,7 +216,7 @@ def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, 
                 file=path,
                 remedy="give the folder in which the raw files lie",
             )
-        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of_raw(path)[:12]}", dataset)
+        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of(path)[:12]}", dataset)
     for layout in dataset.layouts:
         if ratings := locate(folder, layout.ratings.name):
             if items := locate(folder, layout.items.name):

@@ -44,7 +44,7 @@ def test_a_bad_id_costs_its_item_and_a_bad_user_the_line(tmp_path):
 
 
 def test_another_separator_is_no_file_of_users_without_items(tmp_path):
-    with pytest.raises(InputError, match="3 of 3 rows are rejected.*not an id like those"):
+    with pytest.raises(InputError, match=r"3 of 3 rows are rejected.*not an id like those"):
         staged(LINES, CHECKINS, "0,1,2\n1,3\n2\t4,5\n", tmp_path, most=0.01)
 
 
