@@ -112,10 +112,10 @@ def test_published_graphs_have_their_rows(data, tmp_path):
 @pytest.mark.data
 def test_dbpedias_split_is_of_dense_films(data, tmp_path):
     folder = data / "ml-1m-kg" / "dbpedia"
-    feeds = [part.feed(folder / f"{part.name}.gz") for part in SPLIT.parts if part.name in ("train.txt", "test.txt")]
-    train, test = (staged(feed.form, feed.statement, feed.file, tmp_path) for feed in feeds)
-    assert (train.counts.accepted, test.counts.accepted) == (556_989, 185_241)
+    feeds = [part.feed(folder / f"{part.name}.gz") for part in SPLIT.parts if part.name in ("valid.txt", "test.txt")]
+    valid, test = (staged(feed.form, feed.statement, feed.file, tmp_path) for feed in feeds)
+    assert (valid.counts.accepted, test.counts.accepted) == (190_063, 185_241)
     with gzip.open(folder / "i2kg_map.txt.gz", "rt") as stream:
         films = {line.split("\t")[0] for line in stream}
-    assert set(train.rows["item_external"]) | set(test.rows["item_external"]) <= films
-    assert train.rows["moment"].null_count() == 0
+    assert set(valid.rows["item_external"]) | set(test.rows["item_external"]) <= films
+    assert valid.rows["moment"].null_count() == 0

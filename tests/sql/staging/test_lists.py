@@ -98,7 +98,6 @@ def test_attributes_that_are_no_object_are_rejected_whole(tmp_path, bad):
     [
         ("amazon-beauty-s3rec", "amazon-beauty-s3rec", [198_502, 45_037]),
         ("amazon-toys-s3rec", "amazon-toys-s3rec", [167_597, 51_022]),
-        ("multibehaviour-taobao", "multibehaviour-ghcf/Taobao", [211_022, 48_749, 193_747]),
         (
             "amazon-beauty-kg",
             "amazon-beauty-kg",
