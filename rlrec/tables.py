@@ -204,8 +204,8 @@ TABLES = (
 )
 
 
-def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None) -> None:
-    """Refuse a frame that does not hold what `table` promises: columns, types, nulls, unique key.
+def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None, unique: bool = True) -> None:
+    """Refuse a frame that does not hold what `table` promises: columns, types, nulls, and a `unique` key if asked.
 
     Raises:
         InputError: names the file, the column, how many rows are wrong and what to do.
@@ -240,7 +240,9 @@ def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = No
                 rows=missing,
                 remedy=f"fill or drop the rows without {name}",
             )
-    repeated = 0 if numbered(lazy, table) else lazy.select(pl.struct(table.key).is_duplicated().sum()).collect().item()
+    if not unique or numbered(lazy, table):
+        return
+    repeated = lazy.select(pl.struct(table.key).is_duplicated().sum()).collect().item()
     if repeated:
         raise InputError(
             f"table {table.name}: rows repeat the key ({', '.join(table.key)})",

@@ -29,8 +29,7 @@ def test_what_is_made_from_training_passes(tiny, training):
 
 
 def test_the_graph_that_the_pipeline_builds_knows_no_held_out_pair(tiny):
-    edges = bipartite.edges(tiny, ["train"])
-    edges = edges.lazy() if isinstance(edges, pl.DataFrame) else edges
+    edges = pl.concat(bipartite.edges(bipartite.interactions(tiny, ["train"]))).lazy()
     assert edges.select(pl.len()).collect().item() > 0
     assure_no_leak(tiny, WORLD, edges=edges)
 
