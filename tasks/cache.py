@@ -15,6 +15,8 @@ from pydantic import BaseModel
 
 from tasks.artifacts import Artifact, described, home
 from tasks.sources import Source
+from tasks.sources.catalogue.bundle import Feed
+from tasks.sources.rawfiles import digest_of_raw
 
 COMPUTING = ("torch", "polars", "duckdb", "numpy", "scipy", "scikit-learn")
 SOURCES = ("rlrec", "sql", "tasks")
@@ -76,7 +78,9 @@ def _plain(value: object) -> object:
         case Artifact():
             return [value.kind, value.digest]
         case Source():
-            return [value.name, value.layout, _plain(value.digests), value.grain, value.max_reject_share]
+            raw = [_raw(value, feed) for feed in value.feeds]
+            kept = _plain([value.filters, value.splits])
+            return [value.name, value.layout, raw, kept, value.grain, value.max_reject_share]
         case BaseModel():
             return value.model_dump(mode="json")
         case Mapping():
@@ -85,3 +89,9 @@ def _plain(value: object) -> object:
             return [_plain(v) for v in value]
         case _:
             return value
+
+
+def _raw(source: Source, feed: Feed) -> list[str]:
+    """A raw file by its content, not its place, and how it is read."""
+    digest = source.digests.get(feed.form.name) or digest_of_raw(feed.file)
+    return [feed.label or feed.form.name, digest, repr(feed.form), repr(feed.statement)]

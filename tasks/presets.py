@@ -26,7 +26,7 @@ class Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """A name that `rlrec data list` shows."""
+    """A name that `rlrec data list` shows, or the mapping of your own logs: the path of a TOML file."""
     path: str | None = None
     """A folder or archive with the raw files; obtained from the official place when empty."""
 

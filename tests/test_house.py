@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("rlrec", "tasks", "flows")
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 README_LINES = 150
-MARKDOWN = ("README.md", "CONTRIBUTING.md", "docs/house.md", "docs/ope.md", "docs/own_data.md", "docs/own_algorithm.md")
+MARKDOWN = ("README.md", "CONTRIBUTING.md", "docs/house.md", "docs/ope.md", "docs/own-data.md", "docs/own_algorithm.md")
 
 TESTED_TOGETHER = {
     "closed_form/rows": "closed_form/test_closed_form",

@@ -1,0 +1,54 @@
+"""The page on own data does what it says: its commands run, and print what it shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WIDTH = "100"
+SHIM = '#!/bin/sh\nPYTHONPATH="{root}" exec "{python}" {options} "$@"\n'
+
+
+def steps() -> list[tuple[str, list[str]]]:
+    """Each block of commands, and the lines that the page says it prints."""
+    found: list[tuple[str, list[str]]] = []
+    for kind, text in BLOCK.findall((ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")):
+        if kind == "sh":
+            found.append((text, []))
+        else:
+            found[-1][1].extend(text.splitlines())
+    return found
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """Variables under which `rlrec` and `python` are those of this checkout."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, options in (("rlrec", "-m flows.cli"), ("python", "")):
+        program = programs / name
+        program.write_text(SHIM.format(root=ROOT, python=sys.executable, options=options))
+        program.chmod(0o755)
+    home = {"RLREC_HOME": str(tmp_path / "home"), "COLUMNS": WIDTH, "PYTHONIOENCODING": "utf-8"}
+    return os.environ | home | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.slow
+def test_from_a_csv_to_a_judged_policy(shell, tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    printed = ""
+    for commands, promised in steps():
+        done = subprocess.run(
+            ["sh", "-eu", "-c", commands], cwd=folder, env=shell, capture_output=True, text=True, encoding="utf-8"
+        )
+        printed = done.stdout
+        assert done.returncode == 0, f"{commands}\n{printed[-2000:]}\n{done.stderr[-2000:]}"
+        assert [line for line in promised if line not in printed.splitlines()] == [], printed
+    assert printed, "the page has no commands"
+    assert len(list((tmp_path / "home" / "store" / "report").glob("*/report.html"))) == 1
