@@ -65,6 +65,9 @@ def obtain_source(name: str, path: str | None) -> Source:
 
 obtain = task(name="obtain", cache_policy=NO_CACHE, persist_result=False)(obtain_source)
 ingest = stored(warehouse.ingest_source, "ingest")
+stage_increment = task(name="stage", cache_policy=NO_CACHE, persist_result=False)(warehouse.stage_increment)
+load_bucket = task(name="load-bucket", cache_policy=NO_CACHE, persist_result=False, retries=1)(warehouse.load_one)
+finish_increment = task(name="commit", cache_policy=NO_CACHE, persist_result=False)(warehouse.finish_increment)
 build_graphs = stored(graphs.graphs, "graphs")
 build_world = stored(simulate.simulate, "simulate")
 pretrain = stored(learn.pretrain, "pretrain")

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
 from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
-from tasks.manifest import VIEWS, Manifest, write_manifest, writing
+from tasks.manifest import VIEWS, WORK, DataFile, Manifest, read_manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
 logger = logging.getLogger(__name__)
 
 ORIGIN = "origin.json"
+LOADED = "loaded"
 GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 
 
@@ -58,10 +59,45 @@ def increment(source: Source, out: Path, before: Manifest | None, work: Path, se
             raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
         logger.info("%s: every file is known already, nothing to do", source.name)
         return before
-    into = work / "loaded"
+    into = work / LOADED
     with ThreadPoolExecutor(WORKERS) as pool:
         loaded = list(pool.map(lambda bucket: load_bucket(work, bucket, into), range(prepared.before.buckets)))
     return commit(work, [(into, files) for files in loaded], out)
+
+
+def stage_increment(source: Source, out: str, memory_limit: str) -> list[int]:
+    """The first of three tasks, for whoever holds the lock: stage what is new; the buckets to load, none when all is
+    known.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    warehouse = Path(out)
+    before = read_manifest(warehouse)
+    prepared = prepare(source.feeds, warehouse, before, warehouse / WORK, settings_of(source, memory_limit))
+    return list(range(prepared.before.buckets)) if prepared else []
+
+
+def load_one(bucket: int, out: str) -> list[DataFile]:
+    """The second, one for each bucket: they share nothing, so any task runner may spread them."""
+    work = Path(out) / WORK
+    return load_bucket(work, bucket, work / LOADED)
+
+
+def finish_increment(source: Source, out: str, loaded: Sequence[list[DataFile]], memory_limit: str) -> Artifact:
+    """The third: commit what was loaded, and make the corpus of it.
+
+    Raises:
+        InputError: there was nothing to ingest, or the disk is full.
+    """
+    warehouse = Path(out)
+    with no_half_written(warehouse):
+        work = warehouse / WORK
+        parts = [(work / LOADED, files) for files in loaded]
+        manifest = commit(work, parts, warehouse) if parts else read_manifest(warehouse)
+        if manifest is None:
+            raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
+        return corpus_of(source, warehouse, manifest, ViewSettings.of(source), memory_limit)
 
 
 def settings_of(source: Source, memory_limit: str) -> Settings:
