@@ -87,6 +87,10 @@ class Corpus:
         rows = self.scan(VOCABULARY).filter(pl.col("kind") == kind).sort("id").select("external").collect()
         return Vocabulary(kind, ("", *rows["external"].to_list()))
 
+    def size(self, kind: str) -> int:
+        """How many dense ids of one kind there are, padding included, without reading their names."""
+        return self.scan(VOCABULARY).filter(pl.col("kind") == kind).select(pl.len()).collect().item() + 1
+
     def catalogue(self) -> Catalogue:
         """All items; every known item is eligible, padding is not."""
         vocabulary = self.vocabulary("item")

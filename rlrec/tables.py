@@ -204,8 +204,8 @@ TABLES = (
 )
 
 
-def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None) -> None:
-    """Refuse a frame that does not hold what `table` promises: columns, types, nulls, unique key.
+def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None, unique: bool = True) -> None:
+    """Refuse a frame that does not hold what `table` promises: columns, types, nulls, and a `unique` key if asked.
 
     Raises:
         InputError: names the file, the column, how many rows are wrong and what to do.
@@ -240,6 +240,8 @@ def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = No
                 rows=missing,
                 remedy=f"fill or drop the rows without {name}",
             )
+    if not unique or numbered(lazy, table):
+        return
     repeated = lazy.select(pl.struct(table.key).is_duplicated().sum()).collect().item()
     if repeated:
         raise InputError(
@@ -249,3 +251,11 @@ def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = No
             rows=int(repeated),
             remedy="keep one row for each key",
         )
+
+
+def numbered(lazy: pl.LazyFrame, table: Table) -> bool:
+    """Whether the key is one number that grows from row to row: unique, and seen without holding it in memory."""
+    (first, *others) = table.key
+    if others or not table.columns[first].is_integer():
+        return False
+    return bool(lazy.select((pl.col(first).diff().min() > 0).fill_null(value=False)).collect().item())

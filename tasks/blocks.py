@@ -27,7 +27,7 @@ LONGEST_RECORD = 1 << 20  # bytes: a quote that is not closed within them is a s
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_HEADER = 100  # lines
-SPARE = (b"\x1f", b"\x1e", b"\x1d", b"\x1c")  # separators that text hardly holds, in place of several characters
+SPARE = (b"\x01", b"\x02", b"\x03", b"\x04")  # no blanks, and text hardly holds them: in place of several characters
 SEPARATORS = {"\t": "TAB", "::": "'::'", ",": "','", ";": "';'", "|": "'|'", " ": "a space"}
 NEWLINE = ord("\n")
 SHOWN = 120
@@ -289,11 +289,13 @@ class Layout:
         names = [f"f{i}" for i in range(self.width)]
         used = {column: names[place] for column, place in self.places.items()}
         try:
+            if not body.isascii():
+                body.decode("utf-8")  # else Arrow tells stderr about each refused row that is none
             found = (
                 pa_csv.read_csv(
-                    pa.BufferReader(body),
+                    pa.BufferReader(BYTE_ORDER_MARK + body if body.startswith(BYTE_ORDER_MARK) else body),
                     read_options=pa_csv.ReadOptions(
-                        column_names=names, use_threads=False, block_size=max(len(body), 1) + 1
+                        column_names=names, use_threads=False, block_size=len(body) + len(BYTE_ORDER_MARK) + 1
                     ),
                     parse_options=pa_csv.ParseOptions(
                         delimiter=separator.decode(),
@@ -310,7 +312,7 @@ class Layout:
                 if body
                 else None
             )
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, UnicodeDecodeError):
             return self.parse_singly(body, numbers, separator.decode())
         rows = 0 if found is None else found.num_rows
         if rows + len(bad) != len(numbers) or any("\n" in text for *_, text in bad):
@@ -322,7 +324,7 @@ class Layout:
         columns = self.columns(found, rows, used)
         table, spaces = numbered(columns, kept), len(bad) - len(faults)
         if self.form.kind == "lines" and rows:
-            full = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["raw"])), 0)
+            full = pc.call_function("not_equal", [pc.call_function("utf8_trim_whitespace", [table["raw"]]), ""])
             table = table.filter(full)
             spaces += rows - table.num_rows
         return table, faults, spaces
@@ -340,22 +342,27 @@ class Layout:
         faults: dict[int, str] = {}
         spaces = 0
         for line, part in zip(numbers.tolist(), body.split(b"\n"), strict=False):
-            try:
-                text = part.decode("utf-8")
-            except UnicodeDecodeError as fault:
-                faults[line] = f"{NOT_TEXT} (byte {fault.start + 1} is {part[fault.start]:#04x})"
-                continue
-            fields = [text] if self.form.kind == "lines" else split_record(text, separator, self.form.quote)
-            if not text.strip():
+            found = self.fields(part, separator)
+            blank = not part.decode("utf-8", "replace").strip()
+            if blank and (self.form.kind == "lines" or isinstance(found, str)):
                 spaces += 1
-            elif fields is None:
-                faults[line] = UNCLOSED
-            elif len(fields) != self.width:
-                faults[line] = f"{len(fields)} fields instead of {self.width}"
+            elif isinstance(found, str):
+                faults[line] = found
             else:
-                records[line] = fields
+                records[line] = found
         tables = self.singles(records)
         return (tables[0] if tables else self.empty()), faults, spaces
+
+    def fields(self, record: bytes, separator: str) -> list[str] | str:
+        """The fields of one record, or what is wrong with it."""
+        try:
+            text = record.decode("utf-8")
+        except UnicodeDecodeError as fault:
+            return f"{NOT_TEXT} (byte {fault.start + 1} is {record[fault.start]:#04x})"
+        found = [text] if self.form.kind == "lines" else split_record(text, separator, self.form.quote)
+        if found is None:
+            return UNCLOSED
+        return found if len(found) == self.width else f"{len(found)} fields instead of {self.width}"
 
     def singles(self, records: dict[int, list[str]]) -> list[pa.Table]:
         """Records that were split one by one, as a table; none for none."""
@@ -385,8 +392,10 @@ class Layout:
     def records_with_odd_quotes(
         self, text: bytes, start: int, first: int, *, final: bool
     ) -> tuple[dict[int, tuple[int, list[str] | str]], int]:
-        """Lines with an odd number of quotes: with the next such line one record, if that has the right width.
+        """Records whose quotes the fast parser would understand in another way, or only by what follows.
 
+        A line with an odd number of quotes is one record with the next such line, if that has the right width. A line
+        with quotes inside of a field, such as 5"x7", is a record of its own.
         Returns line -> (lines it spans, its fields or its fault), and where the text ends that can be parsed now.
         """
         data = np.frombuffer(text, np.uint8)
@@ -394,26 +403,46 @@ class Layout:
         ends = ends[ends >= start]
         starts = np.concatenate(([start], ends[:-1] + 1))
         quotes = np.flatnonzero(data == ord(self.form.quote))
-        count = np.searchsorted(quotes, ends) - np.searchsorted(quotes, starts)
-        odd = np.flatnonzero(count % 2).tolist()
+        quotes = quotes[quotes >= start]
+        before = np.searchsorted(quotes, starts)
+        counts = np.diff(before, append=len(quotes))
+        odd = np.flatnonzero(counts % 2).tolist()
         found: dict[int, tuple[int, list[str] | str]] = {}
-        place = 0
+        place, stop = 0, len(text)
         while place < len(odd):
             here = odd[place]
             there = odd[place + 1] if place + 1 < len(odd) else None
             if there is None and not final and len(text) - starts[here] < LONGEST_RECORD:
-                return found, int(starts[here])
-            fields = None
-            if there is not None and ends[there] - starts[here] < LONGEST_RECORD:
-                record = text[starts[here] : ends[there]].decode("utf-8", "replace")
-                fields = split_record(record, self.form.separator, self.form.quote)
+                stop = int(starts[here])
+                break
+            record, fields = b"" if there is None else text[starts[here] : ends[there]], None
+            if len(record) < LONGEST_RECORD:
+                fields = split_record(record.decode("utf-8", "replace"), self.form.separator, self.form.quote)
             if there is not None and fields is not None and len(fields) == self.width:
-                found[first + here] = (there - here + 1, fields)
+                found[first + here] = (there - here + 1, self.fields(record, self.form.separator))
                 place += 2
             else:
                 found[first + here] = (1, UNCLOSED)
                 place += 1
-        return found, len(text)
+        taken = {line + i for line, (span, _) in found.items() for i in range(span)}
+        outside = np.ones(len(quotes), np.int64)  # the first quote of a line opens a field: what is before it counts
+        outside[::2] = -1
+        if odd:
+            outside *= np.repeat(1 - before % 2 * 2, counts)
+        for line in self.lines_with_inner_quotes(data, quotes, outside, starts):
+            if starts[line] < stop and first + line not in taken:
+                found[first + line] = (1, self.fields(text[starts[line] : ends[line]], self.form.separator))
+        return found, stop
+
+    def lines_with_inner_quotes(
+        self, data: np.ndarray, quotes: np.ndarray, outside: np.ndarray, starts: np.ndarray
+    ) -> list[int]:
+        """Which lines hold a quote that opens none of their fields, closes none, and is not doubled."""
+        outer = np.zeros(256, dtype=bool)
+        outer[[NEWLINE, ord(self.form.separator), ord(self.form.quote)]] = True
+        beside = data[quotes + outside]  # the text ends with a line end, which is before its start too
+        inner = quotes[~outer[beside]]
+        return np.unique(np.searchsorted(starts, inner, "right") - 1).tolist()
 
 
 def split_record(record: str, separator: str, quote: str) -> list[str] | None:

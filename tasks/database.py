@@ -2,31 +2,55 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from rlrec.errors import InputError
 from tasks.artifacts import no_space
 from tasks.queries import Query
 
 MEMORY_LIMIT = "1GB"
 LARGEST_THREADS = 4
 SHOWN_ROWS = 5
+UNITS = {"M": 1, "G": 1_000, "T": 1_000_000}
+LEAST_MEGABYTES = 256
 
 
 class BrokenCheckError(RuntimeError):
     """A check in `sql/checks` found rows: a promise of the warehouse does not hold."""
 
 
-def connect(scratch: Path, memory_limit: str = MEMORY_LIMIT) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with a memory limit that spills to `scratch`; times are UTC whatever the machine's zone."""
-    threads = min(os.cpu_count() or 1, LARGEST_THREADS)
+def connect(scratch: Path, memory_limit: str = MEMORY_LIMIT, *, share: int = 1) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with a memory limit that spills to `scratch`; times are UTC whatever the machine's zone.
+
+    With a `share`, it is one of so many at work: each takes its part of the memory and of the threads.
+
+    Raises:
+        InputError: the limit is no size.
+    """
+    threads = max(1, min(os.cpu_count() or 1, LARGEST_THREADS) // share)
+    limit = f"{megabytes(memory_limit) // share}MB"
     connection = duckdb.connect(
-        config={"memory_limit": memory_limit, "threads": threads, "temp_directory": str(scratch / "spill")}
+        config={"memory_limit": limit, "threads": threads, "temp_directory": str(scratch / "spill")}
     )
     connection.execute("set TimeZone = 'UTC'")
     return connection
+
+
+def megabytes(size: str) -> int:
+    """A size such as 512MB or 1.5 GB, in megabytes.
+
+    Raises:
+        InputError: it is none, or too small to work with.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:[.][0-9]+)?)\s*([MGT])i?B\s*", size, re.IGNORECASE)
+    found = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
+    if found < LEAST_MEGABYTES:
+        raise InputError(f"{size!r} is no memory limit", remedy=f"give one such as 1GB, at least {LEAST_MEGABYTES}MB")
+    return found
 
 
 def execute(

@@ -1,36 +1,52 @@
 """Tables -> Parquet graph Artifacts: the user-item graph of `train`, and item neighbourhoods along meta-paths."""
 
 import logging
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from rlrec.corpus import Corpus
-from rlrec.graph import bipartite
+from rlrec.graph.bipartite import edges, interactions
 from rlrec.graph.metapaths import metapaths
-from rlrec.tables import EDGES, check
+from rlrec.tables import EDGES
 from tasks.artifacts import Artifact, store
 from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
 
 
-def graphs(corpus: Artifact, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
-    """EDGES of the corpus: `user-item`, and the meta-paths `item-user-item`, `item-<relation>-item`; `train` only."""
+def graphs(
+    corpus: Artifact, positive_from: float, *, target: Path, hub: int | None = None, tracking: str | None = None
+) -> Artifact:
+    """EDGES of the corpus: `user-item`, and the meta-paths `item-user-item`, `item-<relation>-item`; `train` only.
+
+    Users and nodes with more than `hub` items stay in `user-item`, but no meta-path leads through them.
+    Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
+    """
     tables = Corpus.of(corpus.path)
     with child(tracking, "graphs") as run:
         run.inputs({"corpus": corpus})
-        bought = bipartite.edges(tables, ["train"], positive_from=positive_from)
-        related = metapaths(tables, positive_from=positive_from).edges()
-        edges = pl.concat([bought, related])
-        check(edges, EDGES)
+        liked = interactions(tables, ["train"], positive_from=positive_from)
+        related = metapaths(tables, liked, hub=hub)
+        counts: Counter[str] = Counter()
 
         def write(draft: Path) -> int:
             draft.mkdir()
-            edges.write_parquet(draft / "edges.parquet")
-            return edges.height
+            schema = pl.DataFrame(schema=EDGES.schema).to_arrow().schema
+            with pq.ParquetWriter(draft / "edges.parquet", schema, compression="zstd") as file:
+                for batch in chain(edges(liked), related.edges()):
+                    file.write_table(batch.to_arrow())
+                    counts.update(dict(batch.group_by("relation").len().iter_rows()))
+            return counts.total()
 
-        counts = dict(edges.group_by("relation").len().sort("relation").iter_rows())
+        stored = store("graphs", target, write)
         logger.info("graph edges: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
+        if hub is not None:
+            left_out = ", ".join(f"{name} {number:,}" for name, number in related.hubs.items())
+            logger.info("users or nodes on more than %s items, left out of meta-paths: %s", f"{hub:,}", left_out)
         run.metrics([(f"edges/{name}", float(number), 0) for name, number in counts.items()])
-        return store("graphs", target, write)
+        run.metrics([(f"hubs/{name}", float(number), 0) for name, number in related.hubs.items()])
+        return stored

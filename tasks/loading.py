@@ -26,6 +26,7 @@ from tasks.queries import Query
 from tasks.staging import REJECTS, Feed, Staged, stage
 
 PREPARED = "prepared.json"
+WORKERS = 2  # buckets loaded at the same time
 GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
@@ -308,7 +309,7 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
     scratch = into / f"scratch{bucket}"
     scratch.mkdir(parents=True, exist_ok=True)
     vocabulary = (*prepared.vocabulary, str(work / "empty" / "vocabulary.parquet"))
-    with connect(scratch, prepared.memory_limit) as connection:
+    with connect(scratch, prepared.memory_limit, share=WORKERS) as connection:
         for table in BY_USER:
             staged = prepared.staged[table]
             if len(staged) == 1:

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from pydantic import TypeAdapter
 
 from rlrec import tables
 from rlrec.filters import Filter, apply
-from rlrec.splits import WORLD, WORLD_SLICES, Protocol, chronological_shares, split
+from rlrec.splits import (
+    WORLD,
+    WORLD_SLICES,
+    LeaveOneOut,
+    Protocol,
+    UserFraction,
+    chronological_shares,
+    split,
+)
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
@@ -27,6 +36,8 @@ from tasks.staging import Counts
 CORPUS = "corpus.json"
 GENRE = "item.genre"
 POSITIVE_FROM = 4.0  # of five stars
+EVENTS_AT_ONCE = 2_000_000
+BY_USER = (LeaveOneOut, UserFraction)
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
@@ -166,10 +177,29 @@ class View:
         if not self.rows["events"]:
             pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
             return
-        world = chronological_shares(events, positive_from=self.settings.positive_from)
-        parts = [world, *(split(events, protocol) for protocol in self.settings.splits)]
-        pl.concat(parts).sink_parquet(self.path(tables.SPLITS))
-        tables.check(pl.scan_parquet(self.path(tables.SPLITS)), tables.SPLITS, file="splits.parquet")
+        protocols = [
+            lambda some: chronological_shares(some, positive_from=self.settings.positive_from),
+            *(partial(split, chosen=protocol) for protocol in self.settings.splits),
+        ]
+        by_user = [True, *(isinstance(protocol, BY_USER) for protocol in self.settings.splits)]
+        chunks = self.chunks(events)
+        parts: list[Path] = []
+        for place, alone in zip(protocols, by_user, strict=True):
+            for some in chunks if alone else [events]:
+                parts.append(self.scratch / f"splits{len(parts)}.parquet")
+                place(some).sink_parquet(parts[-1])
+        pl.scan_parquet(parts).sink_parquet(self.path(tables.SPLITS))
+        splits = pl.scan_parquet(self.path(tables.SPLITS))
+        tables.check(splits, tables.SPLITS, file="splits.parquet", unique=False)  # UnsplitEvents counts them
+
+    def chunks(self, events: pl.LazyFrame) -> list[pl.LazyFrame]:
+        """The events of some users at a time, so that what goes user by user fits into memory.
+
+        One chunk where there are no times: their order is drawn for all at once.
+        """
+        untimed = events.select(pl.col("at").null_count()).collect().item()
+        count = 1 if untimed else -(-self.rows["events"] // EVENTS_AT_ONCE)
+        return [events.filter(pl.col("user") % count == rest) for rest in range(count)]
 
     def check(self) -> None:
         """Promises across tables."""

@@ -12,14 +12,13 @@ from rlrec.errors import InputError
 from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
-from tasks.loading import Settings, commit, inherit, load_bucket, prepare
+from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
 from tasks.manifest import VIEWS, Manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
 logger = logging.getLogger(__name__)
 
-WORKERS = 2
 ORIGIN = "origin.json"
 GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 

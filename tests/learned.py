@@ -15,7 +15,7 @@ from rlrec.feedback.evidence import Evidence, Feedback
 from rlrec.graph.metapaths import NEIGHBOURS, MetaPaths
 from rlrec.pretrain.bpr import BPR
 from rlrec.simulators.logged_slates import World
-from rlrec.tables import VOCABULARY
+from rlrec.tables import EDGES, VOCABULARY
 from tasks.artifacts import Artifact, digest_of
 from tasks.evidence import PRACTICE, SERVING, gather
 from tasks.graphs import graphs
@@ -96,7 +96,8 @@ def drawn_practice(
             neighbours[path, item] = others[:NEIGHBOURS]
             weights[path, item] = random.random(NEIGHBOURS) + 0.1
     names = tuple(f"item-{name}-item" for name in ("user", "actor", "genre"))[:paths]
-    MetaPaths(names, neighbours, weights).edges().write_parquet(folder / "edges.parquet")
+    frames = MetaPaths(names, neighbours, weights).edges()
+    pl.concat([pl.DataFrame(schema=EDGES.schema), *frames]).write_parquet(folder / "edges.parquet")
     rows = [("item", str(item), item) for item in range(1, items + 1)]
     write(folder, VOCABULARY, pl.DataFrame(rows, schema=["kind", "external", "id"], orient="row"))
     return Corpus.of(folder)

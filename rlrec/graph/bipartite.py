@@ -1,7 +1,7 @@
 """Users x items: positives and everything seen, as sparse matrices, as edges, and as one normalised graph."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -18,26 +18,9 @@ from rlrec.tables import EDGES, EVENTS, SPLITS
 PROTOCOL = "world"
 POSITIVE_FROM = 4.0  # of five stars; the world's definition of "liked"
 RELATION = "user-item"
-
-
-def pairs(corpus: Corpus, splits: Sequence[str], protocol: str = PROTOCOL) -> pl.LazyFrame:
-    """Distinct (user, item) of these splits with the highest value given; null where a behaviour carries none."""
-    chosen = corpus.scan(SPLITS).filter(pl.col("protocol") == protocol, pl.col("split").is_in(list(splits)))
-    events = corpus.scan(EVENTS).join(chosen.select("event"), on="event", how="semi")
-    return events.group_by("user", "item").agg(value=pl.col("value").max(), unvalued=pl.col("value").is_null().any())
-
-
-def matrix(corpus: Corpus, rows: pl.LazyFrame) -> sparse.csr_array:
-    """Ones at the (user, item) rows; row and column 0 are padding."""
-    shape = (len(corpus.vocabulary("user")), len(corpus.vocabulary("item")))
-    cells = rows.select("user", "item").sort("user", "item").collect()
-    ones = np.ones(len(cells), dtype=np.float32)
-    return sparse.csr_array((ones, (cells["user"].to_numpy(), cells["item"].to_numpy())), shape=shape)
-
-
-def positives(rows: pl.LazyFrame, positive_from: float) -> pl.LazyFrame:
-    """The pairs that count as liked: a value of at least `positive_from`, or a behaviour that carries no value."""
-    return rows.filter(pl.col("unvalued") | (pl.col("value") >= positive_from))
+BATCH = 1 << 18  # rows held at once
+ITEM_BITS = 32  # of the number that stands for a pair; the user is above them
+ITEM = (1 << ITEM_BITS) - 1
 
 
 def interactions(
@@ -45,10 +28,13 @@ def interactions(
 ) -> sparse.csr_array:
     """Positive pairs of these splits as zeros and ones `[U, I]`, float32.
 
+    A pair is positive when one of its events has a value of at least `positive_from`, or carries no value.
+
     Raises:
         InputError: none of the events of these splits is positive.
     """
-    found = matrix(corpus, positives(pairs(corpus, splits, protocol), positive_from))
+    positive = pl.col("value").is_null() | (pl.col("value") >= positive_from)
+    found = matrix(corpus, splits, protocol, corpus.scan(EVENTS).filter(positive))
     if found.nnz == 0:
         raise InputError(
             f"no positive events in the splits {', '.join(splits)} of the protocol {protocol}",
@@ -62,17 +48,101 @@ def interactions(
 
 def seen(corpus: Corpus, splits: Sequence[str], protocol: str = PROTOCOL) -> sparse.csr_array:
     """All pairs of these splits, whatever their value, as zeros and ones `[U, I]`: what is not recommended again."""
-    return matrix(corpus, pairs(corpus, splits, protocol))
+    return matrix(corpus, splits, protocol, corpus.scan(EVENTS))
 
 
-def edges(
-    corpus: Corpus, splits: Sequence[str], *, positive_from: float = POSITIVE_FROM, protocol: str = PROTOCOL
-) -> pl.DataFrame:
-    """The positive pairs as rows of EDGES: source user, target item, weight 1."""
-    rows = positives(pairs(corpus, splits, protocol), positive_from).select(
-        source=pl.col("user"), relation=pl.lit(RELATION), target=pl.col("item"), weight=pl.lit(1.0)
-    )
-    return rows.cast(pl.Schema(EDGES.columns)).sort("source", "target").collect()
+def matrix(corpus: Corpus, splits: Sequence[str], protocol: str, events: pl.LazyFrame) -> sparse.csr_array:
+    """Ones at the distinct (user, item) of those events that are in these splits; row and column 0 are padding.
+
+    Two passes over the events, one batch at a time: rows are counted, then filled in place; then repeats are dropped.
+    At its peak it holds 4 bytes an event and a byte an event number, or 8 bytes a distinct pair.
+    """
+    users, items = corpus.size("user"), corpus.size("item")
+    inside = membership(corpus, splits, protocol)
+
+    def keys() -> Iterator[np.ndarray]:
+        for batch in batches(events.select("event", "user", "item")):
+            kept = inside(batch["event"].to_numpy())
+            yield ordered(batch["user"].to_numpy()[kept], batch["item"].to_numpy()[kept])
+
+    length = np.zeros(users, dtype=np.int64)
+    for key in keys():
+        np.add.at(length, key >> ITEM_BITS, 1)
+    start = np.concatenate([[0], np.cumsum(length)])
+    columns, free = np.empty(start[-1], dtype=np.int32), start[:-1].copy()
+    for key in keys():
+        user = key >> ITEM_BITS
+        first = np.flatnonzero(np.diff(user, prepend=-1))
+        run = np.diff(first, append=len(user))
+        columns[np.arange(len(user)) + np.repeat(free[user[first]] - first, run)] = key & ITEM
+        free[user[first]] += run
+    del inside, free
+    filled = 0
+    for rows in consecutive(length, BATCH):
+        user = np.repeat(np.arange(rows.start, rows.stop), length[rows])
+        key = ordered(user, columns[start[rows.start] : start[rows.stop]])
+        key = key[np.diff(key, prepend=-1) > 0]
+        length[rows] = np.bincount((key >> ITEM_BITS) - rows.start, minlength=rows.stop - rows.start)
+        columns[filled : filled + len(key)] = key & ITEM
+        filled += len(key)
+    columns.resize(filled, refcheck=False)  # gives the memory of the repeats back
+    start = np.concatenate([[0], np.cumsum(length)]).astype(sparse.get_index_dtype(maxval=filled))
+    return sparse.csr_array((np.ones(filled, dtype=np.float32), columns, start), shape=(users, items))
+
+
+def membership(corpus: Corpus, splits: Sequence[str], protocol: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Which event numbers are in these splits: a byte for each number or a sorted list, whichever is smaller."""
+    chosen = pl.col("protocol") == protocol, pl.col("split").is_in(list(splits))
+    rows = corpus.scan(SPLITS).filter(*chosen).select("event")
+    count, least, most = rows.select(count=pl.len(), least=pl.min("event"), most=pl.max("event")).collect().row(0)
+    if count == 0:
+        return lambda events: np.zeros(len(events), dtype=bool)
+    if least >= 0 and most < count * np.dtype(np.int64).itemsize:
+        flags = np.zeros(most + 2, dtype=bool)
+        for batch in batches(rows):
+            flags[batch["event"].to_numpy()] = True
+        return lambda events: flags[np.clip(events, -1, most + 1)]
+    numbers = rows.sort("event").collect()["event"].to_numpy()
+    return lambda events: numbers[np.minimum(np.searchsorted(numbers, events), count - 1)] == events
+
+
+def batches(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """The rows, `BATCH` at a time, in any order."""
+    return rows.collect_batches(chunk_size=BATCH, maintain_order=False, lazy=True)
+
+
+def ordered(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """One number for each pair, ascending by user, then item."""
+    key = users.astype(np.int64) << ITEM_BITS
+    key |= items
+    key.sort()
+    return key
+
+
+def consecutive(cost: np.ndarray, most: float) -> Iterator[slice]:
+    """Consecutive rows, together of at most this cost; a row that alone costs more stands alone."""
+    total = np.cumsum(cost, dtype=np.float64)
+    start = 0
+    while start < len(cost):
+        before = total[start - 1] if start else 0.0
+        stop = max(start + 1, int(np.searchsorted(total, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def edges(liked: sparse.csr_array) -> Iterator[pl.DataFrame]:
+    """The pairs as rows of EDGES, in batches: source user, target item, weight 1; ascending."""
+    length = np.diff(liked.indptr)
+    for rows in consecutive(length, BATCH):
+        source = np.repeat(np.arange(rows.start, rows.stop), length[rows])
+        target = liked.indices[liked.indptr[rows.start] : liked.indptr[rows.stop]]
+        yield edge_rows(RELATION, source, target, np.ones(len(target)))
+
+
+def edge_rows(relation: str, source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> pl.DataFrame:
+    """Rows of EDGES of one relation."""
+    frame = pl.DataFrame({"source": source, "target": target, "weight": weight})
+    return frame.select("source", pl.lit(relation).alias("relation"), "target", "weight").cast(pl.Schema(EDGES.columns))
 
 
 def shape_of(matrix: sparse.csr_array) -> tuple[int, int]:

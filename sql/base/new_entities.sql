@@ -2,7 +2,8 @@
 -- Columns: kind, external, id (goes on after the known ones), bucket (null). Entities are the genres of items and what
 -- the triples mention; one that is linked to a known item is that item, if $linked.
 with items as (
-    select external from read_parquet($vocabulary) where kind = 'item'
+    select external from read_parquet($vocabulary)
+    where kind = 'item'
 ),
 
 linked as (
@@ -30,7 +31,8 @@ entities as (
 ),
 
 known as (
-    select external from read_parquet($known) where kind = 'entity'
+    select external from read_parquet($known)
+    where kind = 'entity'
 )
 
 select

@@ -1,6 +1,6 @@
 -- Grain: one row per item that no earlier ingestion knows, to be added to the table VOCABULARY.
--- Columns: kind, external, id (goes on after the known ones), bucket (null). Items include those that no event mentions,
--- so that item ids do not depend on the events. In the order of their numbers, then of their text.
+-- Columns: kind, external, id (goes on after the known ones), bucket (null). Items include those that no event
+-- mentions, so that item ids do not depend on the events. In the order of their numbers, then of their text.
 with named as (
     select item_external as external
     from read_parquet($staged, union_by_name = true)
@@ -47,7 +47,8 @@ items as (
 ),
 
 known as (
-    select external from read_parquet($known) where kind = 'item'
+    select external from read_parquet($known)
+    where kind = 'item'
 )
 
 select

@@ -26,7 +26,8 @@ sessions as (
 ),
 
 known as (
-    select external from read_parquet($known) where kind = $kind
+    select external from read_parquet($known)
+    where kind = $kind
 )
 
 select
@@ -36,7 +37,9 @@ select
         $last
         + row_number() over (
             order by
-                case when regexp_full_match(sessions.external, '[0-9]{1,18}') then sessions.external::bigint end nulls last,
+                case
+                    when regexp_full_match(sessions.external, '[0-9]{1,18}') then sessions.external::bigint
+                end nulls last,
                 sessions.external
         )
     )::integer as id,

@@ -1,5 +1,6 @@
 -- Grain: one row per user that no earlier ingestion knows, to be added to the table VOCABULARY.
--- Columns: kind, external, id (goes on after the known ones), bucket. In the order of their numbers, then of their text.
+-- Columns: kind, external, id (goes on after the known ones), bucket. In the order of their numbers, then of their
+-- text.
 with named as (
     select
         user_external as external,
@@ -32,7 +33,8 @@ users as (
 ),
 
 known as (
-    select external from read_parquet($known) where kind = 'user'
+    select external from read_parquet($known)
+    where kind = 'user'
 )
 
 select

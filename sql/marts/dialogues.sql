@@ -1,4 +1,4 @@
--- Grain: one row per utterance, the table DIALOGUES: dialogue, turn, role, text, items (dense ids, in order of mention).
+-- Grain: one row per utterance, the table DIALOGUES: dialogue, turn, role, text, items (dense, in order of mention).
 with dialogues as (
     select
         dialogue_external as dialogue,

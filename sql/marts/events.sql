@@ -1,4 +1,4 @@
--- Grain: one row per event of the base, the table EVENTS and `repeat`: event, user, session, item, behaviour, value, at.
+-- Grain: one row per event of the base: the columns of the table EVENTS, and `repeat`.
 -- Events are numbered in the order of time (of the source where there is none), user and item, whatever the files'
 -- order; of equal ones, the one that does not repeat comes first, so that the numbers are always the same.
 with ordered as (

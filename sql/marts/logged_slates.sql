@@ -1,4 +1,4 @@
--- Grain: one row per shown item, the table LOGGED_SLATES. A propensity stands as it was logged, or is null and `missing`.
+-- Grain: one row per shown item, the table LOGGED_SLATES. A propensity stands as logged, or is null and `missing`.
 -- Rows are numbered in the order of time, request and position.
 with ordered as (
     select

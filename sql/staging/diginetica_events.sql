@@ -1,9 +1,14 @@
 -- Grain: one row per record of a Diginetica log (item views, purchases; sold or seen in a session), the staged table
--- events. The time is midnight of the date, and the milliseconds since the session began.
+-- events. The date is that of the event itself, the milliseconds run since its session began, which may have been weeks
+-- before: the time is that day's midnight and these milliseconds, at most the day's last.
 -- Columns: sql/staging/README.md. Who has no user id (NA) goes by the session.
 with parsed as (
     select
-        *,
+        line,
+        fault,
+        trim(session_id) as session_text,
+        trim(user_id) as user_text,
+        trim(item_id) as item_text,
         try_strptime(trim(eventdate), '%Y-%m-%d')::timestamptz as day,
         case when regexp_full_match(trim(timeframe), '[0-9]{1,12}') then trim(timeframe)::bigint end as elapsed
     from block
@@ -14,9 +19,9 @@ judged as (
         *,
         case
             when fault is not null then null
-            when trim(session_id) = '' then 'session'
-            when not regexp_full_match(trim(item_id), '[0-9]{1,18}') then 'item'
-            when day is null then 'eventdate'
+            when session_text = '' then $session_column
+            when not regexp_full_match(item_text, '[0-9]{1,18}') then $item_column
+            when day is null or epoch(day) not between $earliest and $latest then 'eventdate'
             when elapsed is null then 'timeframe'
         end as rejected_column
     from parsed
@@ -24,18 +29,19 @@ judged as (
 
 select
     line,
-    case when trim(user_id) in ('', 'NA') then 'session-' || trim(session_id) else trim(user_id) end as user_external,
-    trim(item_id) as item_external,
-    trim(session_id) as session_external,
+    case when user_text in ('', 'NA') then 'session-' || session_text else user_text end as user_external,
+    item_text as item_external,
+    session_text as session_external,
     $behaviour as behaviour,
     null::double as value,
-    day + to_milliseconds(elapsed) as moment,
+    day + to_milliseconds(least(elapsed, $last_of_day)) as moment,
     rejected_column,
     case
         when fault is not null then fault
-        when rejected_column = 'session' then 'empty'
-        when rejected_column = 'item' then 'not a whole number'
-        when rejected_column = 'eventdate' then 'not a day such as 2016-05-09'
+        when rejected_column = $session_column then 'empty'
+        when rejected_column = $item_column then 'not a whole number'
+        when rejected_column = 'eventdate' and day is null then 'not a day such as 2016-05-09'
+        when rejected_column = 'eventdate' then 'outside 1970 to 2100'
         when rejected_column = 'timeframe' then 'not a whole number of milliseconds'
     end as reason,
     null::varchar as filter

@@ -6,7 +6,10 @@ with parsed as (
         line,
         fault,
         unnest(
-            case when fault is null then list_filter(string_split(trim(raw), ' '), lambda part: part <> '') else [null] end
+            case
+                when fault is null then list_filter(string_split(trim(raw), ' '), lambda part: part <> '')
+                else [null]
+            end
         ) as tail
     from block
 ),

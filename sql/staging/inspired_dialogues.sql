@@ -3,7 +3,8 @@
 with parsed as (
     select
         *,
-        case when regexp_full_match(trim(utt_id), '[0-9]{1,6}') then trim(utt_id)::integer - 1 end as place
+        case when regexp_full_match(trim(utt_id), '[0-9]{1,6}') then trim(utt_id)::integer - 1 end as turn,
+        lower(trim(speaker)) as role
     from block
 ),
 
@@ -13,8 +14,8 @@ judged as (
         case
             when fault is not null then null
             when trim(dialog_id) = '' then 'dialog_id'
-            when place is null then 'utt_id'
-            when trim(speaker) = '' then 'speaker'
+            when coalesce(turn, -1) < 0 then 'utt_id'
+            when role not in ('seeker', 'recommender') then 'speaker'
         end as rejected_column
     from parsed
 )
@@ -22,8 +23,8 @@ judged as (
 select
     line,
     trim(dialog_id) as dialogue_external,
-    place as turn,
-    lower(trim(speaker)) as role,
+    turn,
+    role,
     text,
     list_filter(
         list_transform(string_split(movies, $separator), lambda name: trim(name)), lambda name: name <> ''
@@ -31,8 +32,9 @@ select
     rejected_column,
     case
         when fault is not null then fault
-        when rejected_column = 'utt_id' then 'not a whole number'
-        when rejected_column is not null then 'empty'
+        when rejected_column = 'dialog_id' then 'empty'
+        when rejected_column = 'utt_id' then 'not a positive whole number'
+        when rejected_column = 'speaker' then 'neither SEEKER nor RECOMMENDER'
     end as reason,
     null::varchar as filter
 from judged

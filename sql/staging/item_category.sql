@@ -1,13 +1,18 @@
 -- Grain: one row per item and category (Diginetica's product-categories.csv, RetailRocket's categoryid properties and
 -- category tree), the staged table triples.
--- Columns: sql/staging/README.md. A property other than $property is dropped by the filter `hashed property`.
+-- Columns: sql/staging/README.md. A property other than $property is dropped by the filter `hashed property`, a root of
+-- the tree by `no parent`. An item may change its category: each that it ever had is a fact.
 with parsed as (
     select
         line,
         fault,
         trim(head) as head,
         trim(category) as category,
-        coalesce(trim(property), $property) as property
+        case
+            when fault is not null then null
+            when trim(property) <> $property then 'hashed property'
+            when $head_kind = 'entity' and trim(head) <> '' and trim(category) = '' then 'no parent'
+        end as filter
     from block
 ),
 
@@ -15,9 +20,9 @@ judged as (
     select
         *,
         case
-            when fault is not null then null
-            when head = '' then 'item'
-            when category = '' then 'category'
+            when fault is not null or filter is not null then null
+            when head = '' then $head_column
+            when category = '' then $category_column
         end as rejected_column
     from parsed
 )
@@ -29,15 +34,7 @@ select
     $relation as relation,
     'entity' as tail_kind,
     'category:' || category as tail_external,
-    case when rejected_column = 'category' and $head_kind = 'entity' then null else rejected_column end as rejected_column,
-    case
-        when fault is not null then fault
-        when rejected_column = 'category' and $head_kind = 'entity' then null
-        when rejected_column is not null then 'empty'
-    end as reason,
-    case
-        when fault is not null then null
-        when rejected_column = 'category' and $head_kind = 'entity' then 'no parent'
-        when rejected_column is null and property <> $property then 'hashed property'
-    end as filter
+    rejected_column,
+    case when fault is not null then fault when rejected_column is not null then 'empty' end as reason,
+    filter
 from judged

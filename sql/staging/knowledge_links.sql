@@ -1,5 +1,5 @@
--- Grain: one row per line of a .link file: which entity of the knowledge graph an item is, the staged table links.
--- Columns: sql/staging/README.md. Item ids are positive whole numbers.
+-- Grain: one row per line of a file of links (item, entity of the knowledge graph), the staged table links.
+-- Columns: sql/staging/README.md. Item ids are whole numbers from $least on.
 with parsed as (
     select
         line,
@@ -14,7 +14,7 @@ judged as (
         *,
         case
             when fault is not null then null
-            when coalesce(item_number, 0) = 0 then 'item'
+            when coalesce(item_number, -1) < $least then 'item'
             when entity = '' then 'entity'
         end as rejected_column
     from parsed
@@ -27,7 +27,8 @@ select
     rejected_column,
     case
         when fault is not null then fault
-        when rejected_column = 'item' then 'not a positive whole number'
+        when rejected_column = 'item' and $least > 0 then 'not a positive whole number'
+        when rejected_column = 'item' then 'not a whole number'
         when rejected_column = 'entity' then 'empty'
     end as reason,
     null::varchar as filter

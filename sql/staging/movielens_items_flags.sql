@@ -1,4 +1,5 @@
--- Grain: one row per line of u.item of ML-100K, the staged table items: a 0/1 flag for each genre, in the order of $genres.
+-- Grain: one row per line of u.item of ML-100K, the staged table items: a 0/1 flag for each genre, in the order of
+-- $genres.
 -- Columns: sql/staging/README.md. The year stands in brackets at the end of the title.
 with flagged as (
     select
@@ -29,7 +30,9 @@ select
     item_number::varchar as item_external,
     nullif(trim(regexp_replace(title, $year_pattern, '')), '') as title,
     try_cast(nullif(regexp_extract(title, $year_pattern, 1), '') as smallint) as year,
-    list_transform(list_filter(list_zip($genres, flags), lambda pair: pair[2] = '1'), lambda pair: pair[1]) as categories,
+    list_transform(
+        list_filter(list_zip($genres, flags), lambda pair: pair[2] = '1'), lambda pair: pair[1]
+    ) as categories,
     rejected_column,
     case
         when fault is not null then fault

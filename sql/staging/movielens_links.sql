@@ -4,7 +4,7 @@ with parsed as (
     select
         line,
         fault,
-        trim(item_id) as item,
+        case when regexp_full_match(trim(item_id), '[0-9]{1,18}') then trim(item_id)::bigint end as item_number,
         unnest(['imdb', 'tmdb']) as authority,
         unnest([trim(imdb_id), trim(tmdb_id)]) as identifier
     from block
@@ -15,7 +15,7 @@ judged as (
         *,
         case
             when fault is not null then null
-            when not regexp_full_match(item, '[0-9]{1,18}') then 'movieId'
+            when coalesce(item_number, 0) = 0 then 'item'
             when identifier <> '' and not regexp_full_match(identifier, '[0-9]{1,12}') then authority || 'Id'
         end as rejected_column
     from parsed
@@ -23,11 +23,15 @@ judged as (
 
 select
     line,
-    item::varchar as item_external,
+    item_number::varchar as item_external,
     authority,
     identifier,
     rejected_column,
-    case when fault is not null then fault when rejected_column is not null then 'not a whole number' end as reason,
+    case
+        when fault is not null then fault
+        when rejected_column = 'item' then 'not a positive whole number'
+        when rejected_column is not null then 'not a whole number'
+    end as reason,
     case when fault is null and rejected_column is null and identifier = '' then format('no {} id', authority) end
         as filter
 from judged

@@ -59,7 +59,8 @@ read as (
             else $behaviours[list_position($behaviour_values, behaviour_text)]
         end as behaviour,
         try_cast(nullif(value_text, '') as double) as value,
-        case reward_text when 'true' then 1 when 'false' then 0 else try_cast(nullif(reward_text, '') as double) end as reward,
+        case reward_text when 'true' then 1 when 'false' then 0 else try_cast(nullif(reward_text, '') as double) end
+            as reward,
         try_cast(nullif(propensity_text, '') as double) as propensity,
         case when $clock = 'number' then try_cast(time_text as double) end as ticks,
         case

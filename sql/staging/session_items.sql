@@ -7,9 +7,9 @@ with parsed as (
         case
             when fault is not null then fault
             when not json_valid(raw) then 'not valid JSON'
-            when json_type(raw) not in ('ARRAY', 'OBJECT') then 'neither a list of items nor seq and target'
-            when json_type(raw) = 'OBJECT' and (json_type(raw, '$.seq') <> 'ARRAY' or json_type(raw, '$.target') is null)
-                then 'neither a list of items nor seq and target'
+            when json_type(raw) = 'ARRAY' then null
+            when coalesce(json_type(raw, '$.seq') = 'ARRAY' and json_exists(raw, '$.target'), false) then null
+            else 'neither a list of items nor seq and target'
         end as fault,
         raw
     from block
@@ -21,8 +21,8 @@ listed as (
         fault,
         case
             when fault is not null then null
-            when json_type(raw) = 'ARRAY' then from_json(raw, '["VARCHAR"]')
-            else list_append(from_json(json_extract(raw, '$.seq'), '["VARCHAR"]'), json_extract_string(raw, '$.target'))
+            when json_type(raw) = 'ARRAY' then json_extract(raw, '$[*]')
+            else list_append(json_extract(raw, '$.seq[*]'), json_extract(raw, '$.target'))
         end as items
     from parsed
 ),
@@ -31,10 +31,22 @@ told as (
     select
         line,
         fault,
-        unnest(case when len(items) > 0 then items else [null] end) as item_external,
-        unnest(range(greatest(coalesce(len(items), 0), 1))) as place,
-        coalesce(len(items), 0) as count_of_items
+        unnest(case when len(items) > 0 then items else [null] end) as item,
+        unnest(range(greatest(coalesce(len(items), 0), 1))) as place
     from listed
+),
+
+judged as (
+    select
+        line,
+        fault,
+        place,
+        item is null as is_empty,
+        case
+            when json_type(item) in ('BIGINT', 'UBIGINT', 'VARCHAR') then trim(item ->> '$')
+            else ''
+        end as item_external
+    from told
 )
 
 select
@@ -45,12 +57,11 @@ select
     $behaviour as behaviour,
     null::double as value,
     null::timestamptz as moment,
-    case when fault is null and count_of_items > 0 and coalesce(item_external, '') = '' then 'item' end
-        as rejected_column,
+    case when fault is null and not is_empty and item_external = '' then 'item' end as rejected_column,
     case
         when fault is not null then fault
-        when count_of_items > 0 and coalesce(item_external, '') = '' then 'empty'
+        when not is_empty and item_external = '' then 'neither a name nor a whole number'
     end as reason,
-    case when fault is null and count_of_items = 0 then 'no items' end as filter,
+    case when fault is null and is_empty then 'no items' end as filter,
     place::integer as place
-from told
+from judged

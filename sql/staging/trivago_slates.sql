@@ -1,51 +1,70 @@
 -- Grain: one row per hotel of the list that a clickout was made from, the staged table slates: reward 1 where the click
--- went. Other actions are dropped by `no clickout`, clicks on a hotel outside the list by `click outside the list`.
+-- went. A list of which a part is unusable is rejected as a whole, in one row; in one row are dropped other actions
+-- (filter `no clickout`) and clicks that are withheld (`click withheld`) or went elsewhere (`click outside the list`).
 -- Columns: sql/staging/README.md. The log has no propensities.
 with parsed as (
     select
-        *,
-        try_cast("timestamp" as bigint) as seconds,
-        case when trim(action_type) = 'clickout item' then string_split(trim(impressions), '|') end as shown
-    from block
-),
-
-told as (
-    select
         line,
         fault,
-        user_id,
-        session_id,
-        step,
-        seconds,
+        trim(user_id) as user_text,
+        trim(session_id) as session_text,
+        trim(step) as step,
         trim(reference) as clicked,
-        shown,
-        action_type,
-        unnest(coalesce(shown, [null])) as item_external,
-        unnest(range(len(coalesce(shown, [null])))) as place
-    from parsed
+        trim(action_type) as action,
+        string_split(trim(impressions), '|') as shown,
+        case when regexp_full_match(trim(timestamp), '-?[0-9]{1,18}') then trim(timestamp)::bigint end as seconds
+    from block
 ),
 
 judged as (
     select
         *,
         case
-            when fault is not null or shown is null then null
-            when trim(user_id) = '' then 'user_id'
-            when trim(session_id) = '' then 'session_id'
+            when fault is not null or action <> 'clickout item' then null
+            when user_text = '' then 'user_id'
+            when session_text = '' then 'session_id'
             when seconds is null or seconds not between $earliest and $latest then 'timestamp'
-            when not regexp_full_match(item_external, '[0-9]{1,18}') then 'impressions'
+            when not regexp_full_match(step, '[0-9]{1,9}') then 'step'
+            when
+                len(shown) > $longest
+                or len(list_filter(shown, lambda item: regexp_full_match(item, '[0-9]{1,18}'))) < len(shown)
+                then 'impressions'
         end as rejected_column
-    from told
+    from parsed
+),
+
+filtered as (
+    select
+        *,
+        case
+            when fault is not null or rejected_column is not null then null
+            when action <> 'clickout item' then 'no clickout'
+            when clicked = '' then 'click withheld'
+            when not list_contains(shown, clicked) then 'click outside the list'
+        end as filter
+    from judged
+),
+
+told as (
+    select
+        *,
+        unnest(
+            case
+                when fault is null and rejected_column is null and filter is null then range(len(shown))
+                else [null::bigint]
+            end
+        ) as place
+    from filtered
 )
 
 select
     line,
-    trim(session_id) || '-' || trim(step) as request_external,
-    trim(user_id) as user_external,
-    case when rejected_column is null and fault is null then to_timestamp(seconds) end as moment,
+    session_text || '-' || step as request_external,
+    user_text as user_external,
+    case when place is not null then to_timestamp(seconds) end as moment,
     place::smallint as position,
-    item_external,
-    (item_external = clicked)::integer::double as reward,
+    shown[place + 1] as item_external,
+    (place + 1 = list_position(shown, clicked))::integer::double as reward,
     null::double as propensity,
     null::varchar as propensity_kind,
     'trivago' as logging_policy,
@@ -54,13 +73,14 @@ select
     rejected_column,
     case
         when fault is not null then fault
-        when rejected_column in ('user_id', 'session_id') then 'empty'
-        when rejected_column = 'timestamp' then 'not a plausible number of seconds'
+        when rejected_column is null then null
+        when rejected_column = 'step' then 'not a whole number'
+        when rejected_column = 'impressions' and len(shown) > $longest then format('more than {} items', $longest)
         when rejected_column = 'impressions' then 'not a list of item numbers'
+        when rejected_column <> 'timestamp' then 'empty'
+        when seconds is null then 'not a whole number of seconds'
+        when seconds < $earliest then 'before 1970'
+        else 'after 2100: seconds are expected, not milliseconds'
     end as reason,
-    case
-        when fault is not null or rejected_column is not null then null
-        when shown is null then 'no clickout'
-        when not list_contains(shown, clicked) then 'click outside the list'
-    end as filter
-from judged
+    filter
+from told

@@ -1,5 +1,7 @@
--- Grain: one row per item of a line `user item item ...`, the staged table events, and one for a user without items.
+-- Grain: one row per item of a line `user item item ...`, the staged table events; a user without items gives one row,
+-- dropped by the filter `no items`.
 -- Columns: sql/staging/README.md, and `place`, the item's in the line. What happened is $behaviour, whenever it did.
+-- Ids are written like $id_pattern, so that a file with another separator is not taken for users without items.
 with parsed as (
     select
         line,
@@ -8,14 +10,33 @@ with parsed as (
     from block
 ),
 
+known as (
+    select
+        *,
+        coalesce(regexp_full_match(parts[1], $id_pattern), false) as has_user
+    from parsed
+),
+
 told as (
     select
         line,
         fault,
+        has_user,
         parts[1] as user_external,
-        unnest(case when len(parts) > 1 then parts[2:] else [null] end) as item_external,
-        unnest(range(greatest(len(parts) - 1, 1))) as place
-    from parsed
+        unnest(case when has_user and len(parts) > 1 then parts[2:] else [null] end) as item_external,
+        unnest(range(case when has_user then greatest(len(parts) - 1, 1) else 1 end))::integer as place
+    from known
+),
+
+judged as (
+    select
+        *,
+        case
+            when fault is not null then null
+            when not has_user then 'user'
+            when not regexp_full_match(item_external, $id_pattern) then 'item'
+        end as rejected_column
+    from told
 )
 
 select
@@ -26,8 +47,11 @@ select
     $behaviour as behaviour,
     null::double as value,
     null::timestamptz as moment,
-    null::varchar as rejected_column,
-    fault as reason,
-    case when fault is null and item_external is null then 'no items' end as filter,
-    place::integer as place
-from told
+    rejected_column,
+    case
+        when fault is not null then fault
+        when rejected_column is not null then 'not an id like those of this source'
+    end as reason,
+    case when fault is null and has_user and item_external is null then 'no items' end as filter,
+    place
+from judged

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from rlrec.errors import InputError
 from rlrec.filters import Filter
 from rlrec.splits import Protocol
-from tasks.artifacts import aside, home, no_space
+from tasks.artifacts import aside, digest_of, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
 from tasks.sources.catalogue.bundle import Feed
@@ -154,6 +154,9 @@ def find_bundle(name: str, path: Path | None) -> Source:
                 f"there is no file {part.name} of {name}", file=path, remedy="give the folder in which it lies"
             )
         feeds += [replace(part.feed(file), label=label_of(file, path)) for file in files]
+    if not feeds:
+        names = ", ".join(dict.fromkeys(part.name for part in bundle.parts))
+        raise InputError(f"there is no file of {name}", file=path, remedy=f"give the folder with one of: {names}")
     return Source(
         name=name,
         title=bundle.title,
@@ -162,6 +165,7 @@ def find_bundle(name: str, path: Path | None) -> Source:
         licence=bundle.licence,
         layout="official",
         no_genre=bundle.no_genre,
+        links=next((feed.name for feed in feeds if feed.statement.table == "links"), None),
     )
 
 
@@ -212,7 +216,7 @@ def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, 
                 file=path,
                 remedy="give the folder in which the raw files lie",
             )
-        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of_raw(path)[:12]}", dataset)
+        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of(path)[:12]}", dataset)
     for layout in dataset.layouts:
         if ratings := locate(folder, layout.ratings.name):
             if items := locate(folder, layout.items.name):

@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import io
+import lzma
 import shutil
 import zipfile
 import zlib
@@ -31,7 +32,7 @@ def open_raw(file: Path) -> Iterator[io.BufferedIOBase]:
             yield decompressed(file, opened)
     except FileNotFoundError as fault:
         raise InputError("the file does not exist", file=file, remedy="give the right path") from fault
-    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as fault:
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, lzma.LZMAError, zlib.error) as fault:
         raise InputError(
             f"the compressed file is damaged ({fault})", file=file, remedy="copy or download it again"
         ) from fault
@@ -53,7 +54,7 @@ def decompressed(file: Path, opened: ExitStack) -> io.BufferedIOBase:
     """The stream behind `open_raw`, closed with `opened`.
 
     Raises:
-        InputError: a .zip holds no file, or several.
+        InputError: a .zip holds no file, or several, or one that is encrypted or packed in an unknown way.
     """
     if file.suffix == ".gz":
         return opened.enter_context(gzip.open(file, "rb"))
@@ -68,7 +69,12 @@ def decompressed(file: Path, opened: ExitStack) -> io.BufferedIOBase:
         raise InputError(
             f"the archive holds {len(members)} files, expected one", file=file, remedy="unpack it, and list its files"
         )
-    return cast(io.BufferedIOBase, opened.enter_context(archive.open(members[0])))
+    try:
+        return cast(io.BufferedIOBase, opened.enter_context(archive.open(members[0])))
+    except RuntimeError as fault:
+        raise InputError(
+            f"the archive cannot be unpacked ({fault})", file=file, remedy="pack it anew, by deflate and unencrypted"
+        ) from fault
 
 
 def digest_of_raw(file: Path) -> str:

@@ -22,7 +22,7 @@ def query_classes(parent: type[Query] = Query) -> dict[str, type[Query]]:
     """Every query with a file, by its file."""
     found: dict[str, type[Query]] = {}
     for child in parent.__subclasses__():
-        if "file" in vars(child):
+        if "file" in vars(child) and child.__module__.startswith("tasks."):
             found[child.file] = child
         found |= query_classes(child)
     return found

@@ -1,9 +1,9 @@
 """Increments: what a warehouse promises, however its files come in."""
 
-import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -108,7 +108,7 @@ def test_a_rebuild_in_another_order_holds_the_same(days, whole, tmp_path):
 
 def test_an_increment_never_renumbers(daily):
     _, moments = daily
-    for before, after in itertools.pairwise(moments):
+    for before, after in pairwise(moments):
         assert before.ids.items() <= after.ids.items()
         assert len(before.ids) < len(after.ids)
         for kind, last in before.manifest.vocabulary.items():

@@ -3,13 +3,21 @@
 from dataclasses import replace
 
 from tasks.sources.catalogue.bundle import Bundle
+from tasks.sources.catalogue.checkins import CHECKINS
 from tasks.sources.catalogue.dialogues import DIALOGUES
 from tasks.sources.catalogue.impressions import IMPRESSIONS, RETAILROCKET_PARTS
+from tasks.sources.catalogue.knowledge import KNOWLEDGE
 from tasks.sources.catalogue.lists import LISTS
 from tasks.sources.catalogue.logs import LOGS, RETAILROCKET
 from tasks.sources.catalogue.movielens import MOVIELENS
+from tasks.sources.catalogue.reviews import REVIEWS
+from tasks.sources.catalogue.videos import VIDEOS
 
 WHOLE_RETAILROCKET = replace(RETAILROCKET, parts=(*RETAILROCKET.parts, *RETAILROCKET_PARTS))
 BUNDLES: dict[str, Bundle] = {
-    bundle.name: bundle for bundle in (*MOVIELENS, *LISTS, *LOGS, *IMPRESSIONS, *DIALOGUES, WHOLE_RETAILROCKET)
-}
+    bundle.name: bundle
+    for bundle in (
+        *MOVIELENS, *LISTS, *KNOWLEDGE, *LOGS, *REVIEWS, *VIDEOS, *CHECKINS, *IMPRESSIONS, *DIALOGUES,
+        WHOLE_RETAILROCKET,
+    )
+}  # fmt: skip

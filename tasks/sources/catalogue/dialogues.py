@@ -7,6 +7,8 @@ from tasks.sources.catalogue.bundle import Bundle, Part
 from tasks.sources.catalogue.movielens import YEAR_PATTERN
 from tasks.sources.registry import RawFile, text_lines
 
+FILM_SEPARATOR = ";"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InspiredDialogues(Stage):
@@ -14,7 +16,38 @@ class InspiredDialogues(Stage):
 
     file = "staging/inspired_dialogues.sql"
     table = "dialogues"
-    separator: str = ";"
+    separator: str = FILM_SEPARATOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspiredItems(Stage):
+    """Films that utterances name."""
+
+    file = "staging/inspired_items.sql"
+    table = "items"
+    several = True
+    separator: str = FILM_SEPARATOR
+    year_pattern: str = YEAR_PATTERN
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnicrsDialogues(Stage):
+    """Utterances; the prefix tells the dialogues of one file from those of another."""
+
+    file = "staging/unicrs_dialogues.sql"
+    table = "dialogues"
+    several = True
+    prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnicrsItems(Stage):
+    """Films that utterances name."""
+
+    file = "staging/unicrs_items.sql"
+    table = "items"
+    several = True
+    year_pattern: str = YEAR_PATTERN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +69,30 @@ class RedialItems(Stage):
     year_pattern: str = YEAR_PATTERN
 
 
+INSPIRED_LICENCE = "No licence file; published for research, cite (Hayati et al. 2020)."
 INSPIRED = Bundle(
     "inspired",
     "INSPIRED: sociable recommendation dialogues about films",
     tuple(
         Part(
             RawFile(name, "\t", ("dialog_id", "utt_id", "speaker", "text", "movies"), header=True),
-            InspiredDialogues(),
+            statement,
             optional=name == "train.tsv",
         )
         for name in ("train.tsv", "dev.tsv", "test.tsv")
+        for statement in (InspiredDialogues(), InspiredItems())
     ),
-    "No licence file; published for research, cite (Hayati et al. 2020).",
+    INSPIRED_LICENCE,
+)
+UNICRS = Bundle(
+    "inspired-unicrs",
+    "INSPIRED as prepared by UniCRS: utterances joined by speaker, films found by name",
+    tuple(
+        Part(text_lines(f"*{split}*.jsonl"), statement, optional=True)
+        for split in ("train", "dev", "test")
+        for statement in (UnicrsDialogues(prefix=f"{split}-"), UnicrsItems())
+    ),
+    INSPIRED_LICENCE,
 )
 REDIAL = Bundle(
     "redial",
@@ -59,4 +104,4 @@ REDIAL = Bundle(
     ),
     "ReDial (Li et al. 2018): CC BY 4.0.",
 )
-DIALOGUES = (INSPIRED, REDIAL)
+DIALOGUES = (INSPIRED, UNICRS, REDIAL)

@@ -9,6 +9,14 @@ from tasks.sources.registry import RawFile
 USER_FEATURES = tuple(f"user_feature_{place}" for place in range(4))
 ITEM_FEATURES = tuple(f"item_feature_{place}" for place in range(4))
 CAMPAIGNS, POLICIES = ("all", "men", "women"), ("random", "bts")
+LONGEST_LIST = 1000  # items: trivago shows at most 25
+LAST_OF_DAY = 86_399_999  # milliseconds after midnight
+ITEM_ACTIONS = (
+    "clickout item", "interaction item deals", "interaction item image", "interaction item info",
+    "interaction item rating", "search for item",
+)  # fmt: skip
+OTHER_ACTIONS = ("change of sort order", "filter selection", "search for destination", "search for poi")
+"""All that trivago logs. Source: RecSys Challenge 2019, description of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +27,8 @@ class OpenBanditLog(Stage):
     table = "slates"
     policy: str
     campaign: str
+    earliest: int = EARLIEST
+    latest: int = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,8 @@ class TrivagoEvents(Stage):
 
     file = "staging/trivago_events.sql"
     table = "events"
+    item_actions: tuple[str, ...] = ITEM_ACTIONS
+    other_actions: tuple[str, ...] = OTHER_ACTIONS
     earliest: int = EARLIEST
     latest: int = LATEST
 
@@ -47,17 +59,23 @@ class TrivagoSlates(Stage):
     file = "staging/trivago_slates.sql"
     table = "slates"
     several = True
+    longest: int = LONGEST_LIST
     earliest: int = EARLIEST
     latest: int = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigineticaEvents(Stage):
-    """Views or purchases."""
+    """Views or purchases, whose files call the columns of session and item differently."""
 
     file = "staging/diginetica_events.sql"
     table = "events"
     behaviour: str
+    session_column: str
+    item_column: str
+    last_of_day: int = LAST_OF_DAY
+    earliest: int = EARLIEST
+    latest: int = LATEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +84,8 @@ class ItemCategory(Stage):
 
     file = "staging/item_category.sql"
     table = "triples"
+    head_column: str
+    category_column: str
     relation: str = "item.category"
     head_kind: str = "item"
     property: str = "categoryid"
@@ -91,9 +111,9 @@ def open_bandit(policy: str, campaign: str) -> Bundle:
 
 
 TRIVAGO_LOG = RawFile(
-    "*.csv",
+    "t*.csv",  # train.csv, test.csv; not item_metadata.csv
     ",",
-    ("user_id", "session_id", "timestamp", "step", "action_type", "reference", "impressions", "prices"),
+    ("user_id", "session_id", "timestamp", "step", "action_type", "reference", "impressions"),
     header=True,
     quote='"',
 )
@@ -115,7 +135,7 @@ DIGINETICA = Bundle(
                 header=True,
                 called=("session_id", "user_id", "item_id", "timeframe", "eventdate"),
             ),
-            DigineticaEvents(behaviour="view"),
+            DigineticaEvents(behaviour="view", session_column="session_id", item_column="item_id"),
         ),
         Part(
             RawFile(
@@ -125,7 +145,7 @@ DIGINETICA = Bundle(
                 header=True,
                 called=("session_id", "user_id", "item_id", "timeframe", "eventdate"),
             ),
-            DigineticaEvents(behaviour="purchase"),
+            DigineticaEvents(behaviour="purchase", session_column="sessionId", item_column="itemId"),
             optional=True,
         ),
         Part(
@@ -137,7 +157,7 @@ DIGINETICA = Bundle(
                 optional=("property",),
                 called=("head", "category", "property"),
             ),
-            ItemCategory(),
+            ItemCategory(head_column="itemId", category_column="categoryId"),
             optional=True,
         ),
     ),
@@ -153,7 +173,7 @@ RETAILROCKET_PARTS = (
             quote='"',
             called=("head", "category", "property"),
         ),
-        ItemCategory(),
+        ItemCategory(head_column="itemid", category_column="value"),
         optional=True,
     ),
     Part(
@@ -165,7 +185,9 @@ RETAILROCKET_PARTS = (
             optional=("property",),
             called=("head", "category", "property"),
         ),
-        ItemCategory(relation="category.parent", head_kind="entity"),
+        ItemCategory(
+            head_column="categoryid", category_column="parentid", relation="category.parent", head_kind="entity"
+        ),
         optional=True,
     ),
 )

@@ -1,4 +1,7 @@
-"""Lists: a line is a user and all their items, or a session; and PGPR's relation files, in which a line is a head."""
+"""Lists: a line is a user and all their items, or a session; PGPR's relation files, in which a line is a head.
+
+Also statements for lists that stand in a column.
+"""
 
 from dataclasses import dataclass
 
@@ -19,6 +22,7 @@ class UserItems(Stage):
     with_place = True
     behaviour: str
     separator: str = BLANKS
+    id_pattern: str = "[0-9]{1,18}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,15 @@ class SessionItems(Stage):
     with_place = True
     prefix: str
     behaviour: str = "view"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemAttributes(Stage):
+    """`{item: [attribute, ...], ...}`."""
+
+    file = "staging/item_attributes.sql"
+    table = "triples"
+    several = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +66,29 @@ class IndexedNames(Stage):
     authority: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedRelation(Stage):
+    """Items or users that each head is related to: a list in a column."""
+
+    file = "staging/listed_relation.sql"
+    table = "triples"
+    several = True
+    relation_name: str
+    kind: str
+    head_column: str
+    tails_column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedCategories(Stage):
+    """Categories of each item: a list in a column."""
+
+    file = "staging/listed_categories.sql"
+    table = "items"
+    item_column: str
+    categories_column: str
+
+
 AMAZON_LICENCE = "Amazon reviews (McAuley et al. 2015): research use, cite; no redistribution licence."
 
 
@@ -68,8 +104,18 @@ GOWALLA = lists(
     "SNAP Gowalla: research use, cite (Cho et al. 2011).",
     **{"train.txt": "checkin", "test.txt": "checkin"},
 )
-BEAUTY = lists("amazon-beauty-s3rec", "Amazon Beauty, 5-core, in order", AMAZON_LICENCE, **{"Beauty.txt": "rating"})
-TOYS = lists("amazon-toys-s3rec", "Amazon Toys, 5-core, in order", AMAZON_LICENCE, **{"Toys_and_Games.txt": "rating"})
+BEAUTY, TOYS = (
+    Bundle(
+        f"amazon-{name}-s3rec",
+        f"Amazon {category.replace('_', ' ')}, 5-core, in order, as prepared for S3-Rec",
+        (
+            Part(text_lines(f"{category}.txt"), UserItems(behaviour="rating")),
+            Part(text_lines(f"{category}_item2attributes.json"), ItemAttributes(), optional=True),
+        ),
+        AMAZON_LICENCE,
+    )
+    for name, category in (("beauty", "Beauty"), ("toys", "Toys_and_Games"))
+)
 SASREC_ML_1M = lists(
     "sasrec-ml-1m",
     "MovieLens 1M as SASRec's pairs, in order",
@@ -106,6 +152,18 @@ TMALL_SESSIONS = sessions(
     RESEARCH,
     **{"train_sessions.jsonl": "train-", "test.jsonl": "test-"},
 )
+YOOCHOOSE_SESSIONS = sessions(
+    "yoochoose1_64",
+    "YOOCHOOSE sessions (the last 64th of the clicks), as published for next-item prediction",
+    "Challenge data, listed as CC BY-NC-ND 4.0: non-commercial.",
+    **{"yoochoose1_64_train_sessions.jsonl": "train-", "yoochoose1_64_test.jsonl": "test-"},
+)
+COTREC_SESSIONS = sessions(
+    "retailrocket-cotrec",
+    "RetailRocket sessions in COTREC's split, as published for next-item prediction",
+    "RetailRocket (Kaggle): CC BY-NC-SA 4.0.",
+    **{"cotrec_train_sessions.jsonl": "train-", "cotrec_test.jsonl": "test-"},
+)
 RELATIONS = {
     "also_bought_p_p": ("also_bought", "related_product"),
     "also_viewed_p_p": ("also_viewed", "related_product"),
@@ -128,5 +186,6 @@ BEAUTY_KG = Bundle(
     AMAZON_LICENCE,
 )
 LISTS = (
-    GOWALLA, BEAUTY, TOYS, SASREC_ML_1M, *MULTI_BEHAVIOUR, DIGINETICA_SESSIONS, TMALL_SESSIONS, BEAUTY_KG,
+    GOWALLA, BEAUTY, TOYS, SASREC_ML_1M, *MULTI_BEHAVIOUR, DIGINETICA_SESSIONS, TMALL_SESSIONS, YOOCHOOSE_SESSIONS,
+    COTREC_SESSIONS, BEAUTY_KG,
 )  # fmt: skip

@@ -45,10 +45,11 @@ class NamedItems(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class Links(Stage):
-    """Which entity of the knowledge graph an item is."""
+    """Which entity of the knowledge graph an item is; items are numbered from `least` on."""
 
     file = "staging/knowledge_links.sql"
     table = "links"
+    least: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,8 @@ class Tags(Stage):
 
     file = "staging/movielens_tags.sql"
     table = "triples"
+    earliest: int = EARLIEST
+    latest: int = LATEST
 
 
 LICENCE = (
@@ -118,7 +121,14 @@ LATEST_SETS = Bundle(
             optional=True,
         ),
         Part(
-            RawFile("tags.csv", ",", ("movieId", "tag"), header=True, quote='"', called=("item_id", "tag")),
+            RawFile(
+                "tags.csv",
+                ",",
+                ("userId", "movieId", "tag", "timestamp"),
+                header=True,
+                quote='"',
+                called=("user_id", "item_id", "tag", "timestamp"),
+            ),
             Tags(),
             optional=True,
         ),

@@ -55,6 +55,7 @@ def ingested(name: str, data: Path, folder: Path) -> tuple[Corpus, dict]:
 
 
 @pytest.mark.data
+@pytest.mark.slow  # every set whole; the forms are tested on samples in tests/sql/staging
 @pytest.mark.parametrize("name", COUNTS)
 def test_published_counts_hold(data, tmp_path, name):
     _, description = ingested(name, data, tmp_path)
@@ -67,6 +68,7 @@ def test_published_counts_hold(data, tmp_path, name):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_gowallas_test_pairs_are_no_training_pairs(data, tmp_path):
     source = fetch("gowalla-lightgcn", data / "gowalla-lightgcn")
     pairs = []
@@ -85,6 +87,7 @@ def test_gowallas_test_pairs_are_no_training_pairs(data, tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_diginetica_has_its_published_instances(data, tmp_path):
     corpus, description = ingested("session-diginetica", data, tmp_path)
     assert description["counts"]["items"] == 43_097
@@ -97,6 +100,7 @@ def test_diginetica_has_its_published_instances(data, tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_ordered_lists_keep_their_order(data, tmp_path):
     corpus, _ = ingested("amazon-beauty-s3rec", data, tmp_path)
     items = corpus.vocabulary("item").external
@@ -109,6 +113,7 @@ def test_ordered_lists_keep_their_order(data, tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_beautys_graph_has_its_published_relations(data, tmp_path):
     corpus, description = ingested("amazon-beauty-kg", data, tmp_path)
     counts = description["counts"]
@@ -141,6 +146,7 @@ def test_open_bandit_has_its_clicks_and_propensities(data, tmp_path, policy, cam
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_trivagos_clickouts_become_slates(data, tmp_path):
     corpus = Corpus.of(ingest(fetch("trivago", data / "trivago-val-100k"), tmp_path / "w").path)
     slates = corpus.scan(LOGGED_SLATES).collect()
@@ -153,6 +159,7 @@ def test_trivagos_clickouts_become_slates(data, tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_redials_dialogues_mention_known_films(data, tmp_path):
     corpus = Corpus.of(ingest(fetch("redial", data / "redial"), tmp_path / "w").path)
     dialogues = corpus.scan(DIALOGUES).collect()

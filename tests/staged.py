@@ -1,0 +1,47 @@
+"""Raw files of public sources, from lines as the publisher writes them to staged rows."""
+
+from pathlib import Path
+
+import polars as pl
+
+from tasks.database import connect
+from tasks.sources import fetch
+from tasks.staging import stage
+from tests.own import Understood
+
+JUDGEMENT = ("line", "rejected_column", "reason", "filter", "bucket", "feed", "place")
+
+
+def stage_source(name: str, raw: Path, scratch: Path) -> list[Understood]:
+    """What became of each feed of the source, in order."""
+    understood: list[Understood] = []
+    with connect(scratch) as connection:
+        for place, feed in enumerate(fetch(name, raw).feeds):
+            done = stage(feed, scratch / f"staged{place}", connection, max_reject_share=1.0)
+            rows = pl.read_parquet(done.rows).sort("line", "place", maintain_order=True)
+            rejects = pl.read_parquet(done.rejects).select("line", "column", "reason").sort("line").rows()
+            accepted = rows.filter(pl.col("reason").is_null() & pl.col("filter").is_null())
+            understood.append(Understood(done.counts, accepted, rejects))
+    return understood
+
+
+def stage_lines(name: str, folder: Path, **files: list[str]) -> list[Understood]:
+    """The same for files of these lines; two underscores stand for the dot in a file's name."""
+    raw = folder / "raw"
+    raw.mkdir()
+    for file, lines in files.items():
+        (raw / file.replace("__", ".")).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return stage_source(name, raw, folder)
+
+
+def staged(name: str, folder: Path, files: dict[str, str]) -> list[Understood]:
+    """The same for files of this text, by their paths in the folder."""
+    for file, text in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text, encoding="utf-8")
+    return stage_source(name, folder, folder)
+
+
+def told(understood: Understood, *columns: str) -> list[tuple]:
+    """The accepted rows' columns; by default, all of the table's."""
+    return understood.accepted.select(columns or pl.exclude(JUDGEMENT)).rows()
