@@ -27,7 +27,7 @@ def steps() -> list[tuple[str, list[str]]]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
-    """Variables under which `rlrec` and `python` are those of this checkout."""
+    """Variables under which `rlrec` and `python` are those of this checkout, and servers are nobody else's."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, options in (("rlrec", "-m flows.cli"), ("python", "")):
@@ -35,10 +35,12 @@ def shell(tmp_path: Path) -> dict[str, str]:
         program.write_text(SHIM.format(root=ROOT, python=sys.executable, options=options))
         program.chmod(0o755)
     home = {"RLREC_HOME": str(tmp_path / "home"), "COLUMNS": WIDTH, "PYTHONIOENCODING": "utf-8"}
-    return os.environ | home | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return inherited | home | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute on two idle cores
 def test_from_a_csv_to_a_judged_policy(shell, tmp_path):
     folder = tmp_path / "shop"
     folder.mkdir()
