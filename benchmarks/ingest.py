@@ -165,7 +165,7 @@ def with_pandas(folder: Path, _: str) -> dict[str, float]:
         "item": frame["item_id"] == "",
         "event": ~frame["event"].isin(KINDS),
         "timestamp": seconds.isna() | ~seconds.between(0, LATEST),
-        "value": value.isna(),
+        "value": value.isna() | (frame["value"] == "nan"),
     }
     reason = pd.Series("", index=frame.index, dtype=pd.ArrowDtype(text))
     for name, wrong in faults.items():
