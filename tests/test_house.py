@@ -139,7 +139,9 @@ def test_documents_show_commands_that_exist():
         verb
         for document in MARKDOWN
         if document != "docs/house.md"  # it also names what later rooms will bring
-        for verb in re.findall(r"(?:^(?:    )?|`)rlrec (\w+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE)
+        for verb in re.findall(
+            r"(?:^(?:    )?|`)rlrec (\w+)", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
     assert shown
     assert sorted(shown - known) == []
