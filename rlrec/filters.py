@@ -131,7 +131,7 @@ def passed(events: pl.LazyFrame, chosen: Filter) -> pl.LazyFrame:
             long = (
                 events.group_by("session").len().filter(pl.col("len") >= chosen.least, pl.col("session").is_not_null())
             )
-            return events.join(long.select("session"), on="session", how="semi")
+            return events.join(long.select("session"), on="session", how="semi", maintain_order="left")
         case KCore():
             users, items = k_core(events, chosen.users, chosen.items, chosen.rounds)
             return events.filter(kept_ids("user", users), kept_ids("item", items))

@@ -1,12 +1,23 @@
 """Positives, everything seen, and the normalised graph."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from rlrec.errors import InputError
-from rlrec.graph.bipartite import csr_tensor, edges, interactions, normalised, normalised_adjacency, seen
+from rlrec.graph import bipartite
+from rlrec.graph.bipartite import (
+    consecutive,
+    csr_tensor,
+    edges,
+    interactions,
+    normalised,
+    normalised_adjacency,
+    seen,
+)
 from rlrec.tables import EDGES, EVENTS, SPLITS, check
 from tests.worlds import BEGIN, small_world, write, write_corpus
 
@@ -46,6 +57,30 @@ def test_value_null_is_positive_and_repeats_count_once(tmp_path):
     assert interactions(corpus, ["train"]).toarray().tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]
     assert interactions(corpus, ["train"], positive_from=3.5).toarray().tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
     assert seen(corpus, ["train"]).toarray().tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("number", [lambda event: event, lambda event: 10**12 * (event - 300), lambda event: -event])
+def test_batches_and_event_numbers_of_any_kind_give_the_same_matrix(tmp_path, corpus, batch, number, monkeypatch):
+    events, splits = (corpus.scan(table).with_columns(number(pl.col("event"))).collect() for table in (EVENTS, SPLITS))
+    users = events.join(splits.filter(pl.col("split") == "train"), on="event").filter(pl.col("value") >= 4)
+    expected = users.select("user", "item").unique().sort("user", "item")
+    again = small_world(tmp_path)
+    write(tmp_path, EVENTS, pl.concat([events, events]).sample(fraction=1, shuffle=True))
+    write(tmp_path, SPLITS, splits)
+    monkeypatch.setattr(bipartite, "BATCH", batch)
+    found = pl.concat(edges(interactions(again, ["train"])))
+    assert found.select(user="source", item="target").equals(expected)
+
+
+def test_consecutive_rows_cover_all_within_the_cost():
+    cost = np.random.default_rng(0).integers(0, 20, 500)
+    for most in (1, 10, 35, 1e9):
+        parts = list(consecutive(cost, most))
+        assert np.array_equal(np.concatenate([np.arange(500)[part] for part in parts]), np.arange(500))
+        assert all(cost[part].sum() <= most or part.stop - part.start == 1 for part in parts)
+        joined = [cost[one.start : other.stop].sum() for one, other in pairwise(parts)]
+        assert all(total > most for total in joined)
 
 
 def test_no_positives_is_an_input_error(corpus):
