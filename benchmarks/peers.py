@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.logs import BEHAVIOURS, THREADS
 
@@ -145,17 +145,14 @@ def pandas(file: Path, out: Path) -> Counts:
         misfits.append({"reason": f"{row.actual_columns} fields", "raw": row.text})
         return "skip"
 
-    text = pd.ArrowDtype(arrow_string())
-    log = pd.read_csv(
-        file,
-        engine="pyarrow",
-        dtype_backend="pyarrow",
-        names=FIELDS,
-        header=0,
-        dtype=dict.fromkeys(FIELDS, text),
-        keep_default_na=False,
-        on_bad_lines=keep,
-    )
+    options: dict[str, Any] = {
+        "engine": "pyarrow",
+        "dtype_backend": "pyarrow",
+        "dtype": dict.fromkeys(FIELDS, "string[pyarrow]"),
+        "keep_default_na": False,
+        "on_bad_lines": keep,
+    }
+    log = pd.read_csv(file, names=FIELDS, header=0, **options)
     whole = log["time"].str.fullmatch(WHOLE)
     seconds = log["time"].where(whole).astype("int64[pyarrow]")
     filled = log["value"] != ""
@@ -188,11 +185,12 @@ def pandas(file: Path, out: Path) -> Counts:
     events["day"] = events["at"].dt.floor("D")
     events["bucket"] = events["user"] % buckets_for(file)
     events = events.sort_values(["bucket", "day", "user", "at"], kind="stable")
-    for (bucket, day), part in events.groupby(["bucket", "day"], sort=False):
+    for place, part in events.groupby(["bucket", "day"], sort=False):
+        bucket, day = cast(tuple[int, pd.Timestamp], place)
         folder = out / "events" / f"bucket={bucket}" / f"day={day:%Y-%m-%d}"
         folder.mkdir(parents=True)
         part.drop(columns=["bucket", "day"]).to_parquet(folder / "0.parquet", compression="zstd", index=False)
-    return Counts(len(events), len(rejects) + len(misfits), int(events["repeat"].sum()))
+    return Counts(len(events), len(rejects) + len(misfits), int(events["repeat"].to_numpy().sum()))
 
 
 def ids(names: "pd.Series", kind: str, out: Path) -> Any:
@@ -205,13 +203,6 @@ def ids(names: "pd.Series", kind: str, out: Path) -> Any:
         out / f"{kind}s.parquet", compression="zstd", index=False
     )
     return codes.astype(np.int32) + 1
-
-
-def arrow_string() -> Any:
-    """Arrow's type of text."""
-    import pyarrow as pa
-
-    return pa.string()
 
 
 def main(arguments: Sequence[str]) -> None:
