@@ -2,8 +2,8 @@
 
 A step of BPR with 64 numbers a user and item, sparse gradients and 4,096 pairs is about the least that anybody trains
 with, so it eats the most. It first runs on one core and on batches that lie ready in memory: two training cores consume
-at most twice of that. Then every reader runs alone, and with training behind it; each in a process of its own. `busy` is
-the trained rows a second as a share of those with ready batches.
+at most twice of that. Then every reader runs alone, and with training behind it; each in a process of its own. `busy`
+is the trained rows a second as a share of those with ready batches.
 
 Readers give shuffled (user, item) batches of one epoch: rlrec's own; PyArrow's datasets and Polars' batches with a
 buffer of a million rows shuffled at a time; and everything in memory, indexed by one permutation. `scan` decodes both
