@@ -1,9 +1,11 @@
 """Ingestion beside its limit and its peers: `python -m benchmarks.ingest [--rows 10_000_000] [--only copy,rlrec]`.
 
 One generated log (`benchmarks.logs`) goes through DuckDB's bare copy of the csv to Parquet (the physical limit),
-through `rlrec ingest`, and through the same steps in Polars and in pandas (`benchmarks.peers`). Each run is a process
-of its own, from its start to its end; rounds are interleaved, medians are shown. Whatever ingests must find what the
-generator planted: accepted, rejected, repeats.
+through rlrec up to the checked and committed `base`, through the whole command `rlrec ingest`, which makes a corpus of
+it, too, and through the steps of the base in Polars and in pandas (`benchmarks.peers`). Each run is a process of its
+own, from its start to its end; rounds are interleaved, medians are shown. Whatever ingests must find what the generator
+planted: accepted, rejected, repeats. `base` also tells the seconds of its parts; buckets are loaded side by side, and
+their seconds add up.
 
 `peak` is the kernel's largest resident set of the process (mapped files included); `held` is the largest sample of the
 proportional set size of all its processes.
@@ -21,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 from benchmarks.pipeline import MEGABYTE, ROOT, Memory
@@ -29,6 +32,11 @@ ROWS, REPEATS, MEMORY_LIMIT = 10_000_000, 3, "1GB"
 LIMIT = "copy"
 KIBIBYTE = 1 << 10
 COUNTED = ("accepted", "rejected", "repeats")
+WAREHOUSE, COUNTS, PARTS = "warehouse", "counts.json", "parts.json"
+COUNT_REPEATS = (
+    "import duckdb, sys; "
+    "print(*duckdb.execute('select count(*) filter (repeat) from read_parquet($1)', [sys.argv[1:]]).fetchone())"
+)
 MAX_REJECT_SHARE = 0.01
 MAPPING = """\
 max_reject_share = {max_reject_share}
@@ -75,29 +83,59 @@ def mapping_of(csv: Path, folder: Path, max_reject_share: float = MAX_REJECT_SHA
     return file
 
 
-def ingest_with_rlrec(csv: Path, out: Path, memory_limit: str) -> Run:
-    """`rlrec ingest MAPPING --out DIR`; what it found is in its manifest."""
-    mapping = mapping_of(csv, out)
-    warehouse = out / "warehouse"
-    command = ["flows.cli", "ingest", str(mapping), "--out", str(warehouse), "--memory-limit", memory_limit]
-    run = python(command, {"RLREC_HOME": str(out / "home")})
-    counts = counts_of(warehouse)
-    (out / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
+def ingest_base(csv: Path, out: Path, memory_limit: str) -> Run:
+    """rlrec's base without a corpus: what the peers do, and every guarantee."""
+    run = python(["benchmarks.ingest", "--child", str(csv), str(out), "--memory-limit", memory_limit])
+    note_counts(out)
     return run
 
 
-def counts_of(warehouse: Path) -> dict[str, int]:
-    """What the warehouse says of its one input; repeats are counted in the data, outside the measured process."""
+def base(csv: Path, out: Path, memory_limit: str) -> None:
+    """`increment` of `tasks.warehouse`, its parts timed; run by a process of its own."""
+    from tasks import loading, warehouse
+    from tasks.manifest import writing
+    from tasks.sources import fetch
+
+    parts: dict[str, float] = {}
+    for module, name in ((loading, "stage"), (loading, "name_all"), (warehouse, "load_bucket"), (warehouse, "commit")):
+        clock(module, name, parts)
+    source = fetch(str(mapping_of(csv, out)), None)
+    with writing(out / WAREHOUSE) as (before, work):
+        settings = warehouse.settings_of(source, memory_limit)
+        warehouse.increment(source, out / WAREHOUSE, before, work, settings)
+    (out / PARTS).write_text(json.dumps(parts), encoding="utf-8")
+
+
+def clock(module: ModuleType, name: str, parts: dict[str, float]) -> None:
+    """Let a function add its seconds to `parts`."""
+    body: Callable[..., object] = getattr(module, name)
+
+    def timed(*arguments: object, **options: object) -> object:
+        start = time.perf_counter()
+        result = body(*arguments, **options)
+        parts[name] = parts.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+    setattr(module, name, timed)
+
+
+def ingest_with_rlrec(csv: Path, out: Path, memory_limit: str) -> Run:
+    """`rlrec ingest MAPPING --out DIR`."""
+    arguments = [str(mapping_of(csv, out)), "--out", str(out / WAREHOUSE), "--memory-limit", memory_limit]
+    run = python(["flows.cli", "ingest", *arguments], {"RLREC_HOME": str(out / "home")})
+    note_counts(out)
+    return run
+
+
+def note_counts(out: Path) -> None:
+    """Leave what the warehouse holds beside it; repeats are counted in the data, after the measured process."""
+    warehouse = out / WAREHOUSE
     manifest = json.loads((warehouse / "manifest.json").read_text(encoding="utf-8"))
     (found,) = manifest["inputs"]
-    count = (
-        "import duckdb, sys; print(duckdb.execute('select count(*) filter (repeat) from read_parquet($1)', "
-        "[sys.argv[1:]]).fetchone()[0])"
-    )
     files = [str(warehouse / file["path"]) for file in manifest["files"] if file["table"] == "events"]
-    repeats = subprocess.run([sys.executable, "-c", count, *files], check=True, capture_output=True, text=True).stdout
-    counts = found["counts"]
-    return {"accepted": counts["accepted"], "rejected": counts["quarantined"], "repeats": int(repeats)}
+    answer = subprocess.run([sys.executable, "-c", COUNT_REPEATS, *files], check=True, capture_output=True, text=True)
+    values = (found["counts"]["accepted"], found["counts"]["quarantined"], int(answer.stdout))
+    (out / COUNTS).write_text(json.dumps(dict(zip(COUNTED, values, strict=True))), encoding="utf-8")
 
 
 def peer(name: str) -> Callable[[Path, Path, str], Run]:
@@ -107,6 +145,7 @@ def peer(name: str) -> Callable[[Path, Path, str], Run]:
 
 STEPS: Mapping[str, Callable[[Path, Path, str], Run]] = {
     LIMIT: peer(LIMIT),
+    "base": ingest_base,
     "rlrec": ingest_with_rlrec,
     "polars": peer("polars"),
     "pandas": peer("pandas"),
@@ -198,7 +237,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default=",".join(STEPS), help="some of the steps, separated by commas")
     parser.add_argument("--dirty", type=float, default=0.001)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.child:
+        csv, out = options.child
+        base(csv, out, options.memory_limit)
+        return
     names = options.only.split(",")
     if unknown := set(names) - set(STEPS):
         parser.error(f"there is no step {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
@@ -214,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{os.cpu_count()} cores, memory limit {options.memory_limit}, medians of {options.repeats}"
     )
     runs: dict[str, list[Run]] = {name: [] for name in names}
+    parts: dict[str, float] = {}
     for _ in range(options.repeats):
         for name in names:
             out = scratch / name
@@ -221,13 +266,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.sync()  # nobody pays for what another has written
             runs[name].append(STEPS[name](csv, out, options.memory_limit))
             if name != LIMIT:
-                verify(name, json.loads((out / "counts.json").read_text(encoding="utf-8")), truth)
+                verify(name, json.loads((out / COUNTS).read_text(encoding="utf-8")), truth)
+            if (out / PARTS).exists():
+                parts = json.loads((out / PARTS).read_text(encoding="utf-8"))
             shutil.rmtree(out)
     limit = median(run.seconds for run in runs[LIMIT]) if LIMIT in runs else None
     results = {name: summed(found, options.rows, limit) for name, found in runs.items()}
     print(table(results))
+    if parts:
+        told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+        print(f"seconds in the last base: {told}")
     report = place / "ingest.json"
-    facts = {"log": truth, "memory_limit": options.memory_limit, "cores": os.cpu_count(), "steps": results}
+    facts = {
+        "log": truth,
+        "memory_limit": options.memory_limit,
+        "cores": os.cpu_count(),
+        "steps": results,
+        "parts": parts,
+    }
     report.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     shutil.rmtree(scratch)
     print(f"written to {report}")

@@ -48,7 +48,7 @@ def copy(file: Path, out: Path, memory_limit: str) -> None:
 
     types = {"user": "varchar", "item": "varchar", "behaviour": "varchar", "time": "bigint", "value": "double"}
     limits = {"threads": THREADS, "memory_limit": memory_limit, "temp_directory": str(out / "spill")}
-    with duckdb.connect(config=limits) as connection:
+    with duckdb.connect(config={**limits, "preserve_insertion_order": False}) as connection:
         connection.execute(
             "copy (from read_csv($file, header = true, ignore_errors = true, columns = $types)) to $target",
             {"file": str(file), "types": types, "target": str(out / "log.parquet")},
