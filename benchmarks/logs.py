@@ -6,7 +6,8 @@ DuckDB version). Every row is a function of its number, so that a log of any len
 are dealt in turn to as many visitors as are there at a time, and arrive late by up to a gap between their events, so
 that the log is in order of time as roughly as real ones are.
 
-What was planted is printed as JSON: `accepted`, `rejected` and `blank` are what an ingestion must find.
+What was planted is printed as JSON: `accepted`, `rejected` and `blank` are what an ingestion must find. Of `duplicates`
+it may find more: in long logs a busy user comes twice at a time, and then some equal rows (5 in 10 million) are chance.
 """
 
 import argparse
