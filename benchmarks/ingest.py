@@ -1,258 +1,294 @@
-"""Ingestion beside its physical limit and its peers: `python -m benchmarks.ingest [--rows 10_000_000] [--repeats 3]`.
+"""Ingestion beside its limit and its peers: `python -m benchmarks.ingest [--rows 10_000_000] [--only copy,rlrec]`.
 
-In one run, each in a process of its own and in turns: DuckDB's bare COPY of the same csv to Parquet (the limit),
-rlrec's ingestion with every guarantee, and pipelines of Polars and of pandas that do the same steps: typed checks with
-rejects kept apart, dense ids of users and items, equal events marked, partitions by day and bucket of users, sorted
-within by user and time. Prints rows a second, the share of the limit and the peak resident memory of each.
+One generated log (`benchmarks.logs`) goes through DuckDB's bare copy of the csv to Parquet (the physical limit),
+through rlrec up to the checked and committed `base`, through the whole command `rlrec ingest`, which makes a corpus of
+it, too, and through the steps of the base in Polars and in pandas (`benchmarks.peers`). Each run is a process of its
+own, from its start to its end; rounds are interleaved, medians are shown. Whatever ingests must find what the generator
+planted, and the same repeats. `base` also tells the seconds of its parts; buckets are loaded side by side, and
+their seconds add up.
+
+`peak` is the kernel's largest resident set of the process (mapped files included); `held` is the largest sample of the
+proportional set size of all its processes.
 """
 
 import argparse
 import json
-import resource
-import statistics
+import os
+import shutil
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from types import ModuleType
+from typing import Any
 
-from benchmarks import logs
+from benchmarks.pipeline import MEGABYTE, ROOT, Memory
 
-MAPPING = """
+ROWS, REPEATS, MEMORY_LIMIT = 10_000_000, 3, "1GB"
+LIMIT = "copy"
+KIBIBYTE = 1 << 10
+COUNTED = ("accepted", "rejected", "repeats")
+WAREHOUSE, COUNTS, PARTS = "warehouse", "counts.json", "parts.json"
+COUNT_REPEATS = (
+    "import duckdb, sys; "
+    "print(*duckdb.execute('select count(*) filter (repeat) from read_parquet($1)', [sys.argv[1:]]).fetchone())"
+)
+MAX_REJECT_SHARE = 0.01
+MAPPING = """\
+max_reject_share = {max_reject_share}
 partition = "day"
-max_reject_share = 0.05
 
 [[source]]
-files = "log.csv"
-columns = {{ user = "user_id", item = "item_id", time = "timestamp", behaviour = "event", value = "value" }}
-time = {{ unit = "s" }}
-behaviours = {{ view = "view", cart = "cart", purchase = "purchase" }}
+files = {file}
+
+[source.columns]
+user = "user_id"
+item = "item_id"
+behaviour = "event"
+time = "timestamp"
+value = "value"
+
+[source.time]
+unit = "s"
+
+[source.behaviours]
+{behaviours}
 """
-KINDS = ["view", "cart", "purchase"]
-SCHEMA = {"user_id": "varchar", "item_id": "varchar", "event": "varchar", "timestamp": "varchar", "value": "varchar"}
-LATEST = 4_102_444_800
-BUCKETS = 8
 
 
-def bare_copy(folder: Path, _: str) -> dict[str, float]:
-    """DuckDB's COPY of the csv to Parquet: no checks but the parser's, nothing sorted, nothing named."""
-    import duckdb
+@dataclass(frozen=True)
+class Run:
+    """One process, from its start to its end."""
 
-    connection = duckdb.connect(config={"threads": 2, "memory_limit": "1GB", "preserve_insertion_order": False})
-    connection.execute(
-        f"copy (from read_csv('{folder / 'log.csv'}', columns = {SCHEMA}, ignore_errors = true)) "
-        f"to '{folder / 'copy.parquet'}' (format parquet)"
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    held_bytes: int
+
+
+def mapping_of(csv: Path, folder: Path, max_reject_share: float = MAX_REJECT_SHARE) -> Path:
+    """Write the mapping that tells rlrec what a generated log's columns mean."""
+    from benchmarks.logs import BEHAVIOURS
+
+    file = folder / "log.toml"
+    behaviours = "\n".join(f'{name} = "{name}"' for name in BEHAVIOURS)
+    text = MAPPING.format(
+        file=json.dumps(str(csv.absolute())), behaviours=behaviours, max_reject_share=max_reject_share
     )
-    return {}
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
-def rlrec(folder: Path, memory_limit: str) -> dict[str, float]:
-    """`increment` of tasks.warehouse: what `rlrec ingest` does up to the checked, committed base."""
+def ingest_base(csv: Path, out: Path, memory_limit: str) -> Run:
+    """rlrec's base without a corpus: what the peers do, and every guarantee."""
+    run = python(["benchmarks.ingest", "--child", str(csv), str(out), "--memory-limit", memory_limit])
+    note_counts(out)
+    return run
+
+
+def base(csv: Path, out: Path, memory_limit: str) -> None:
+    """`increment` of `tasks.warehouse`, its parts timed; run by a process of its own."""
     from tasks import loading, warehouse
     from tasks.manifest import writing
     from tasks.sources import fetch
 
-    (folder / "log.toml").write_text(MAPPING.format())
-    source = fetch(str(folder / "log.toml"))
-    out = folder / "warehouse"
-    laps: dict[str, float] = {}
-    for name in ("stage", "name_all", "load_bucket"):
-        timed(loading if name != "load_bucket" else warehouse, name, laps)
-    with writing(out) as (before, work):
+    parts: dict[str, float] = {}
+    for module, name in ((loading, "stage"), (loading, "name_all"), (warehouse, "load_bucket"), (warehouse, "commit")):
+        clock(module, name, parts)
+    source = fetch(str(mapping_of(csv, out)), None)
+    with writing(out / WAREHOUSE) as (before, work):
         settings = warehouse.settings_of(source, memory_limit)
-        manifest = warehouse.increment(source, out, before, work, settings)
-    return {
-        **laps,
-        "rows": float(manifest.accepted("events")),
-        "rejected": float(manifest.inputs[0].counts.quarantined),
-    }
+        warehouse.increment(source, out / WAREHOUSE, before, work, settings)
+    (out / PARTS).write_text(json.dumps(parts), encoding="utf-8")
 
 
-def timed(module: object, name: str, laps: dict[str, float]) -> None:
-    """Let a function add its seconds to `laps`."""
+def clock(module: ModuleType, name: str, parts: dict[str, float]) -> None:
+    """Let a function add its seconds to `parts`."""
     body: Callable[..., object] = getattr(module, name)
 
-    def run(*args: object, **kwargs: object) -> object:
-        started = time.perf_counter()
-        try:
-            return body(*args, **kwargs)
-        finally:
-            laps[name] = laps.get(name, 0.0) + time.perf_counter() - started
+    def timed(*arguments: object, **options: object) -> object:
+        start = time.perf_counter()
+        result = body(*arguments, **options)
+        parts[name] = parts.get(name, 0.0) + time.perf_counter() - start
+        return result
 
-    setattr(module, name, run)
-
-
-def view(folder: Path, memory_limit: str) -> dict[str, float]:
-    """The corpus of the warehouse that `rlrec` made: events numbered in the order of time, splits, checks."""
-    from tasks.manifest import read_manifest
-    from tasks.views import ViewSettings, write_view
-
-    manifest = read_manifest(folder / "warehouse")
-    assert manifest is not None
-    write_view(folder / "warehouse", manifest, folder / "corpus", ViewSettings(), memory_limit, {})
-    return {}
+    setattr(module, name, timed)
 
 
-def with_polars(folder: Path, _: str) -> dict[str, float]:
-    """Lazy and streaming where Polars can; the fields are split by hand, since it has no list of bad lines."""
-    import polars as pl
-
-    out = folder / "polars"
-    out.mkdir()
-    text = pl.scan_csv(
-        folder / "log.csv", separator="\x01", quote_char=None, has_header=False, skip_rows=1, new_columns=["raw"]
-    ).with_row_index("line", offset=2)
-    fields = text.with_columns(parts=pl.col("raw").str.split(","))
-    field = [pl.col("parts").list.get(place, null_on_oob=True) for place in range(5)]
-    seconds, value = field[3].cast(pl.Int64, strict=False), field[4].cast(pl.Float64, strict=False)
-    judged = fields.select(
-        "line", "raw", user=field[0], item=field[1], event=field[2], seconds=seconds, value=value,
-        reason=pl.when(pl.col("parts").list.len() != 5).then(pl.lit("fields"))
-        .when(field[0] == "").then(pl.lit("user")).when(field[1] == "").then(pl.lit("item"))
-        .when(~field[2].is_in(KINDS)).then(pl.lit("event"))
-        .when(seconds.is_null() | ~seconds.is_between(0, LATEST)).then(pl.lit("timestamp"))
-        .when((field[4] != "") & (value.is_null() | ~value.is_finite())).then(pl.lit("value")),
-    )  # fmt: skip
-    judged.filter(pl.col("reason").is_not_null()).select("line", "reason", "raw").sink_parquet(out / "rejects.parquet")
-    good = judged.filter(pl.col("reason").is_null()).select("user", "item", "event", "seconds", "value")
-    good.sink_parquet(out / "staged.parquet")
-    staged = pl.scan_parquet(out / "staged.parquet")
-    for kind in ("user", "item"):
-        names = staged.select(pl.col(kind).unique().sort()).with_row_index("id", offset=1)
-        names.sink_parquet(out / f"{kind}.parquet")
-    for bucket in range(BUCKETS):
-        part = staged.filter(pl.col("user").hash() % BUCKETS == bucket)
-        for kind in ("user", "item"):
-            named = pl.scan_parquet(out / f"{kind}.parquet").rename({"id": f"{kind}_id"})
-            part = part.join(named, on=kind)
-        at = pl.from_epoch("seconds", time_unit="s")
-        same = ["user_id", "item_id", "event", "seconds", "value"]
-        ordered = part.select("user_id", "item_id", "event", "value", "seconds", at=at, day=at.dt.date()).sort(
-            "day", "user_id", "seconds", "item_id", "event", "value"
-        )
-        repeat = pl.struct(same) == pl.struct(same).shift(1)
-        ordered.with_columns(repeat=repeat.fill_null(value=False)).sink_parquet(
-            pl.PartitionBy(out / "base" / f"bucket={bucket}", key="day"), mkdir=True
-        )
-    return {"rows": float(staged.select(pl.len()).collect().item())}
+def ingest_with_rlrec(csv: Path, out: Path, memory_limit: str) -> Run:
+    """`rlrec ingest MAPPING --out DIR`."""
+    arguments = [str(mapping_of(csv, out)), "--out", str(out / WAREHOUSE), "--memory-limit", memory_limit]
+    run = python(["flows.cli", "ingest", *arguments], {"RLREC_HOME": str(out / "home")})
+    note_counts(out)
+    return run
 
 
-def with_pandas(folder: Path, _: str) -> dict[str, float]:
-    """In memory, as pandas is; Arrow's parser and strings, bad lines through a second look at the text."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
+def note_counts(out: Path) -> None:
+    """Leave what the warehouse holds beside it; repeats are counted in the data, after the measured process."""
+    warehouse = out / WAREHOUSE
+    manifest = json.loads((warehouse / "manifest.json").read_text(encoding="utf-8"))
+    (found,) = manifest["inputs"]
+    files = [str(warehouse / file["path"]) for file in manifest["files"] if file["table"] == "events"]
+    answer = subprocess.run([sys.executable, "-c", COUNT_REPEATS, *files], check=True, capture_output=True, text=True)
+    values = (found["counts"]["accepted"], found["counts"]["quarantined"], int(answer.stdout))
+    (out / COUNTS).write_text(json.dumps(dict(zip(COUNTED, values, strict=True))), encoding="utf-8")
 
-    out = folder / "pandas"
-    bad: list[tuple[str, str]] = []
 
-    def refuse(row: pa_csv.InvalidRow) -> str:
-        bad.append(("fields", row.text))
-        return "skip"
+def peer(name: str) -> Callable[[Path, Path, str], Run]:
+    """One of `benchmarks.peers` in a process of its own."""
+    return lambda csv, out, memory_limit: python(["benchmarks.peers", name, str(csv), str(out), memory_limit])
 
-    text = pa.string()
-    table = pa_csv.read_csv(
-        folder / "log.csv",
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=refuse),
-        convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(SCHEMA, text), strings_can_be_null=False),
+
+STEPS: Mapping[str, Callable[[Path, Path, str], Run]] = {
+    LIMIT: peer(LIMIT),
+    "base": ingest_base,
+    "rlrec": ingest_with_rlrec,
+    "polars": peer("polars"),
+    "pandas": peer("pandas"),
+}
+
+
+def python(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
+    """Run a module to its end. This process stays small: a child's peak starts at what its parent holds.
+
+    Raises:
+        SystemExit: it failed; its output has been shown.
+    """
+    memory, done = Memory(), threading.Event()
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    seconds = pd.to_numeric(frame["timestamp"], errors="coerce")
-    value = pd.to_numeric(frame["value"].mask(frame["value"] == "", "0"), errors="coerce")
-    faults = {
-        "user": frame["user_id"] == "",
-        "item": frame["item_id"] == "",
-        "event": ~frame["event"].isin(KINDS),
-        "timestamp": seconds.isna() | ~seconds.between(0, LATEST),
-        "value": value.isna() | (frame["value"] == "nan"),
+    watcher = threading.Thread(target=memory.watch, args=(process, done), daemon=True)
+    watcher.start()
+    assert process.stderr
+    fault = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    done.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{fault}\n{' '.join(arguments)} ended with {process.returncode}")
+    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * KIBIBYTE, memory.peak() or 0)
+
+
+def write_log(rows: int, dirty: float, seed: int, out: Path) -> dict[str, Any]:
+    """The log, made by another process; what is in it."""
+    options = {"rows": rows, "dirty": dirty, "seed": seed, "out": out}
+    command = [sys.executable, "-m", "benchmarks.logs", *(f"--{name}={value}" for name, value in options.items())]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def verify(name: str, found: Mapping[str, int], truth: Mapping[str, Any], first: Mapping[str, int]) -> None:
+    """Nothing is measured that does less than the others: it finds what was planted, and what the first one found.
+
+    Raises:
+        SystemExit: it does not.
+    """
+    planted = {"accepted": truth["accepted"], "rejected": truth["rejected"], "repeats": first["repeats"]}
+    if found != planted or found["repeats"] < truth["duplicates"]:
+        raise SystemExit(f"{name} found {found}; planted {dict(truth)}, first found {first}")
+
+
+def summed(runs: Sequence[Run], rows: int, limit_seconds: float | None) -> dict[str, Any]:
+    """Medians over the rounds; memory is the largest of all."""
+    seconds = median(run.seconds for run in runs)
+    return {
+        "seconds": seconds,
+        "rows_per_second": rows / seconds,
+        "share_of_limit": None if limit_seconds is None else limit_seconds / seconds,
+        "cpu_seconds": median(run.cpu_seconds for run in runs),
+        "peak_bytes": max(run.peak_bytes for run in runs),
+        "held_bytes": max(run.held_bytes for run in runs),
+        "runs": [asdict(run) for run in runs],
     }
-    reason = pd.Series("", index=frame.index, dtype=pd.ArrowDtype(text))
-    for name, wrong in faults.items():
-        reason = reason.mask(wrong.astype(bool) & (reason == ""), name)
-    (out / "base").mkdir(parents=True)
-    rejected = frame[reason != ""].assign(reason=reason)
-    rejected.to_parquet(out / "rejects.parquet")
-    good = frame[reason == ""].assign(seconds=seconds[reason == ""].astype("int64"), value=value[reason == ""])
-    for kind in ("user", "item"):
-        codes, names = pd.factorize(good[f"{kind}_id"], sort=True)
-        good[kind] = (codes + 1).astype("int32")
-        pd.DataFrame({"external": names, "id": range(1, len(names) + 1)}).to_parquet(out / f"{kind}.parquet")
-    good["at"] = pd.to_datetime(good["seconds"], unit="s", utc=True)
-    good["day"], good["bucket"] = good["at"].dt.date, good["user"] % BUCKETS
-    same = ["user", "seconds", "item", "event", "value"]
-    good = good.sort_values(["bucket", "day", *same])[["bucket", "day", "at", *same]]
-    good["repeat"] = good.duplicated(same)
-    for (bucket, day), part in good.groupby(["bucket", "day"], sort=False):
-        part.to_parquet(out / "base" / f"{day}-{bucket}.parquet")
-    return {"rows": float(len(good)), "rejected": float(len(rejected) + len(bad))}
 
 
-STEPS: dict[str, Callable[[Path, str], dict[str, float]]] = {
-    "COPY": bare_copy, "rlrec": rlrec, "corpus": view, "polars": with_polars, "pandas": with_pandas,
-}  # fmt: skip
-
-
-def measured(step: str, folder: Path, memory_limit: str) -> dict[str, float]:
-    """Run one step in a process of its own; its seconds, peak memory and what it tells."""
-    words = [sys.executable, "-m", "benchmarks.ingest", "--step", step, "--folder", str(folder)]
-    answer = subprocess.run([*words, "--memory-limit", memory_limit], capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(f"{step}: {answer.stderr[-2000:]}")
-    return json.loads(answer.stdout.splitlines()[-1])
-
-
-def one_step(step: str, folder: Path, memory_limit: str) -> None:
-    """The child's part."""
-    started = time.perf_counter()
-    told = STEPS[step](folder, memory_limit)
-    told |= {"seconds": time.perf_counter() - started}
-    told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(told))
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=lambda text: int(text.replace("_", "")), default=10_000_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--memory-limit", default="1GB")
-    parser.add_argument("--only", nargs="*", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--scratch", type=Path, help="where logs and results lie meanwhile")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    told = parser.parse_args(words)
-    if told.step:
-        one_step(told.step, told.folder, told.memory_limit)
-        return
-    with tempfile.TemporaryDirectory(dir=told.scratch) as scratch:
-        log = Path(scratch) / "log.csv"
-        content = logs.write(log, told.rows, days=told.days)
-        size = log.stat().st_size
-        print(f"{told.rows:,} rows, {size / 1e6:,.0f} MB, dirty: {sum(content.values()) - told.rows:,}", flush=True)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in told.only}
-        for repeat in range(told.repeats):
-            folder = Path(scratch) / f"run{repeat}"
-            folder.mkdir()
-            (folder / "log.csv").hardlink_to(log)
-            for name in told.only:
-                found[name].append(measured(name, folder, told.memory_limit))
-            subprocess.run(["rm", "-rf", str(folder)], check=True)
-    limit = statistics.median(run["seconds"] for run in found["COPY"]) if found.get("COPY") else None
-    print(f"{'':8} {'seconds':>8} {'from':>7} {'to':>7} {'rows/s':>12} {'of COPY':>8} {'peak MB':>8}")
-    for name, runs in found.items():
-        times = sorted(run["seconds"] for run in runs)
-        middle = statistics.median(times)
-        share = f"{limit / middle:8.0%}" if limit else " " * 8
-        peak = max(run["peak_mb"] for run in runs)
-        print(
-            f"{name:8} {middle:8.2f} {times[0]:7.2f} {times[-1]:7.2f} {told.rows / middle:12,.0f} {share} {peak:8,.0f}"
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """As text, a line for each step."""
+    lines = [
+        f"{'step':<8}{'seconds':>9}{'rows/s':>13}{'of limit':>10}{'CPU s':>8}{'peak MB':>9}{'held MB':>9}",
+    ]
+    for name, row in results.items():
+        share = "-" if row["share_of_limit"] is None else f"{row['share_of_limit']:.0%}"
+        lines.append(
+            f"{name:<8}{row['seconds']:>9.2f}{row['rows_per_second']:>13,.0f}{share:>10}{row['cpu_seconds']:>8.1f}"
+            f"{row['peak_bytes'] / MEGABYTE:>9,.0f}{row['held_bytes'] / MEGABYTE:>9,.0f}"
         )
-    for name, runs in found.items():
-        rest = {key: round(value, 2) for key, value in runs[-1].items() if key not in ("seconds", "peak_mb")}
-        if rest:
-            print(f"{name}: {json.dumps(rest)}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, verify, show, and write `bench/ingest.json` in the home folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--memory-limit", default=MEMORY_LIMIT, help="what DuckDB may take, in copy and in rlrec")
+    parser.add_argument("--only", default=",".join(STEPS), help="some of the steps, separated by commas")
+    parser.add_argument("--dirty", type=float, default=0.001)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.child:
+        csv, out = options.child
+        base(csv, out, options.memory_limit)
+        return
+    names = options.only.split(",")
+    if unknown := set(names) - set(STEPS):
+        parser.error(f"there is no step {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+
+    place = Path(os.environ.get("RLREC_HOME", ".rlrec")).absolute() / "bench"
+    scratch = place / "ingest"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    csv = scratch / "log.csv"
+    truth = write_log(options.rows, options.dirty, options.seed, csv)
+    print(
+        f"{options.rows:,} rows, {truth['bytes'] / MEGABYTE:,.0f} MB, written in {truth['seconds']:.1f} s; "
+        f"{os.cpu_count()} cores, memory limit {options.memory_limit}, medians of {options.repeats}"
+    )
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    parts, first = dict[str, float](), dict[str, int]()
+    for _ in range(options.repeats):
+        for name in names:
+            out = scratch / name
+            out.mkdir()
+            os.sync()  # nobody pays for what another has written
+            runs[name].append(STEPS[name](csv, out, options.memory_limit))
+            if name != LIMIT:
+                found = json.loads((out / COUNTS).read_text(encoding="utf-8"))
+                first = first or found
+                verify(name, found, truth, first)
+            if (out / PARTS).exists():
+                parts = json.loads((out / PARTS).read_text(encoding="utf-8"))
+            shutil.rmtree(out)
+    limit = median(run.seconds for run in runs[LIMIT]) if LIMIT in runs else None
+    results = {name: summed(found, options.rows, limit) for name, found in runs.items()}
+    print(table(results))
+    if parts:
+        told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+        print(f"seconds in the last base: {told}")
+    report = place / "ingest.json"
+    facts = {
+        "log": truth,
+        "memory_limit": options.memory_limit,
+        "cores": os.cpu_count(),
+        "steps": results,
+        "parts": parts,
+    }
+    report.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    shutil.rmtree(scratch)
+    print(f"written to {report}")
 
 
 if __name__ == "__main__":

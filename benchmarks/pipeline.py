@@ -135,7 +135,7 @@ def raw_data(dataset: str, scratch: Path) -> tuple[Path, str]:
         from tests.tiny import write_tiny
 
         return write_tiny(scratch / "tiny"), "the synthetic tiny world, for want of data"
-    return source.folder, source.title
+    return source.feeds[0].file.parent, source.title
 
 
 def fastest(work: Any) -> float:
@@ -193,7 +193,7 @@ def main(preset: str = DEFAULT_PRESET) -> None:
     found = stages(scratch / "home")
     warm, memory_warm = measured(command, environment)
 
-    corpus = next(path.parent for path in (scratch / "home" / "store" / "ingest").glob("*/corpus.json"))
+    corpus = next(path.parent for path in (scratch / "home" / "store" / "ingest").glob("**/corpus.json"))
     ratings = max((path for path in data.iterdir() if path.is_file()), key=lambda path: path.name == "u.data")
     limits = {
         "ingest": ("DuckDB reads the ratings file", seconds_of_scan(ratings)),
