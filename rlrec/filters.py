@@ -14,8 +14,9 @@ import polars as pl
 from jaxtyping import Bool
 from pydantic import BaseModel, ConfigDict, Field
 
+from rlrec.errors import InputError
+
 IDENTITY = ("user", "item", "behaviour", "value", "at", "session")
-ROWS_AT_ONCE = 1 << 20
 
 
 class Section(BaseModel):
@@ -99,7 +100,11 @@ def apply(events: pl.LazyFrame, filters: Sequence[Filter], scratch: Path) -> tup
     """The events that pass all filters, and what each dropped: rows in = rows out + all that was dropped.
 
     The result of each filter is kept in `scratch`, so that the next one starts from Parquet. `events` are EVENTS, in
-    which `event` numbers the rows; only their order by it counts.
+    which `event` numbers the rows; only their order by it counts. Equal events that ingestion marked as `repeat` are
+    believed.
+
+    Raises:
+        InputError: a filter needs times that some events lack.
     """
     dropped: list[Dropped] = []
     for place, chosen in enumerate(filters):
@@ -115,6 +120,8 @@ def passed(events: pl.LazyFrame, chosen: Filter) -> pl.LazyFrame:
     """The events that pass one filter."""
     match chosen:
         case ExactDuplicates():
+            if "repeat" in events.collect_schema():  # ingestion marked them, in partitions that it had sorted
+                return events.filter(~pl.col("repeat"))
             return events.filter(pl.col("at").is_null() | pl.struct(IDENTITY).is_first_distinct())
         case Behaviours():
             return events.filter(pl.col("behaviour").is_in(list(chosen.keep)))
@@ -144,7 +151,16 @@ def moment(at: datetime) -> pl.Expr:
 
 
 def with_sessions(events: pl.LazyFrame, minutes: float) -> pl.LazyFrame:
-    """Sessions from 1, by user and time; in the order of `event` again."""
+    """Sessions from 1, by user and time; in the order of `event` again.
+
+    Raises:
+        InputError: some events have no time.
+    """
+    untimed = int(events.select(pl.col("at").null_count()).collect().item())
+    if untimed:
+        raise InputError(
+            "sessions_by_gap needs the time of every event", column="at", rows=untimed, remedy="leave the filter out"
+        )
     pause = pl.col("at") - pl.col("at").shift(1)
     begins = (pl.col("user") != pl.col("user").shift(1)) | (pause > pl.duration(seconds=round(60 * minutes)))
     return (

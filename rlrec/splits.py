@@ -155,21 +155,20 @@ def split(events: pl.LazyFrame, chosen: Protocol) -> pl.LazyFrame:
     Raises:
         InputError: the protocol needs times or sessions, and some events have none.
     """
-    placed = events.select("event", "user", "item", "session", "at", size=pl.len().over("user")).with_columns(
-        place=order("user"), back=pl.col("size") - order("user") - 1
-    )
+    placed = events.select("event", "user", "item", "session", "at")
+    size = pl.len().over("user")
+    back = size - order("user") - 1
     match chosen:
         case LeaveOneOut():
             name = (
-                pl.when(pl.col("size") < 3).then(pl.lit("train"))
-                .when(pl.col("back") == 0).then(pl.lit("test"))
-                .when(pl.col("back") == 1).then(pl.lit("validation"))
+                pl.when(size < 3).then(pl.lit("train"))
+                .when(back == 0).then(pl.lit("test"))
+                .when(back == 1).then(pl.lit("validation"))
                 .otherwise(pl.lit("train"))
             )  # fmt: skip
         case UserFraction():
-            test = (pl.col("size") * chosen.test + ROUNDING).floor()
-            validation = (pl.col("size") * chosen.validation + ROUNDING).floor()
-            name = latest(pl.col("back"), test, validation)
+            test, validation = ((size * share + ROUNDING).floor() for share in (chosen.test, chosen.validation))
+            name = latest(back, test, validation)
         case GlobalTime():
             needed(events, "at", "global_time")
             cuts = [quantile(events, 1 - chosen.test - chosen.validation), quantile(events, 1 - chosen.test)]
@@ -193,7 +192,7 @@ def split(events: pl.LazyFrame, chosen: Protocol) -> pl.LazyFrame:
             name = cold(chosen.support, "train")
         case ColdUsers():
             chosen_ids = drawn(events, "user", chosen.share, chosen.seed)
-            placed = placed.with_columns(nth=pl.col("place")).join(chosen_ids, on="user", how="left")
+            placed = placed.with_columns(nth=order("user")).join(chosen_ids, on="user", how="left")
             name = cold(chosen.support, "context")
     return placed.select("event", split=name, protocol=pl.lit(chosen.protocol)).sort("event")
 

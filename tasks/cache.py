@@ -93,5 +93,12 @@ def _plain(value: object) -> object:
 
 def _raw(source: Source, feed: Feed) -> list[str]:
     """A raw file by its content, not its place, and how it is read."""
-    digest = source.digests.get(feed.form.name) or digest_of_raw(feed.file)
+    state = feed.file.stat()
+    digest = source.digests.get(feed.form.name) or _digest(feed.file, state.st_size, state.st_mtime_ns)
     return [feed.label or feed.form.name, digest, repr(feed.form), repr(feed.statement)]
+
+
+@cache
+def _digest(file: Path, _size: int, _changed: int) -> str:
+    """A raw file's SHA-256, once for all the keys of a run: a log may be large."""
+    return digest_of_raw(file)

@@ -21,8 +21,9 @@ from rlrec.errors import InputError
 from tasks import queries
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
-from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, read_manifest, write_manifest
+from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, write_manifest
 from tasks.queries import Query
+from tasks.sources.rawfiles import PACKED, digest_of_raw
 from tasks.staging import REJECTS, Feed, Staged, stage
 
 PREPARED = "prepared.json"
@@ -31,6 +32,7 @@ GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
 MOST_BUCKETS = 64
+UNPACKED = 4  # times a packed log grows, roughly
 BY_USER = ("events", "slates")
 TEXT, TEXTS = pa.string(), pa.list_(pa.string())
 MOMENT = pa.timestamp("us", "UTC")
@@ -113,21 +115,24 @@ def prepare(
     buckets = before.buckets if before else settings.buckets or buckets_for(feeds)
     inputs: list[Input] = []
     staged: dict[str, list[str]] = {table: [str(empty(work, table))] for table in STAGED}
-    known = {part.key for part in before.inputs} if before else set[tuple[str, str, str]]()
+    held = {part.key for part in before.inputs} if before else set[tuple[str, str, str]]()
+    fresh, digests = set[tuple[str, str, str]](), dict[Path, str]()
     generation = before.generation + 1 if before else 1
     most = before.max_reject_share if before else settings.max_reject_share
     number = max((part.number for part in before.inputs), default=0) if before else 0
     with connect(work, settings.memory_limit) as connection:
         for feed in feeds:
             number += 1
+            if held and key_before(feed, digests) in held:
+                continue
             part = stage(
                 replace(feed, number=number), work / f"feed{number}", connection, buckets=buckets, max_reject_share=most
             )
             record = input_of(feed, part, number, generation)
-            if record.key in known:
+            if record.key in fresh:
                 shutil.rmtree(part.parts.parent)
                 continue
-            known.add(record.key)
+            fresh.add(record.key)
             inputs.append(record)
             staged[part.table].append(part.rows)
         if not inputs:
@@ -155,6 +160,13 @@ def prepare(
     )
     (work / PREPARED).write_text(prepared.model_dump_json(), encoding="utf-8")
     return prepared
+
+
+def key_before(feed: Feed, digests: dict[Path, str]) -> tuple[str, str, str]:
+    """The key that the feed would have, by its content alone; a file of several feeds is read once."""
+    if feed.file not in digests:
+        digests[feed.file] = digest_of_raw(feed.file)
+    return key_of(digests[feed.file], feed.statement.table, feed.statement.file, feed.statement.parameters)
 
 
 def input_of(feed: Feed, staged: Staged, number: int, generation: int) -> Input:
@@ -225,7 +237,7 @@ def born(settings: Settings, grain: str, buckets: int) -> Manifest:
 
 def buckets_for(feeds: Sequence[Feed]) -> int:
     """How many buckets of users: a power of 2, so that each bucket of the first files fits into memory."""
-    size = sum(feed.file.stat().st_size * (4 if feed.file.suffix in {".gz", ".zst", ".zip"} else 1) for feed in feeds)
+    size = sum(feed.file.stat().st_size * (UNPACKED if feed.file.suffix in PACKED else 1) for feed in feeds)
     return min(MOST_BUCKETS, 1 << max(0, (size // BUCKET_BYTES).bit_length()))
 
 

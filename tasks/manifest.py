@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,7 +50,12 @@ class Input(Frozen):
     @property
     def key(self) -> tuple[str, str, str]:
         """The same file for the same table under the same statement is the same input."""
-        return self.sha256, self.table, json.dumps([self.statement, self.parameters], sort_keys=True)
+        return key_of(self.sha256, self.table, self.statement, self.parameters)
+
+
+def key_of(sha256: str, table: str, statement: str, parameters: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells one input from another, known before the file is staged."""
+    return sha256, table, json.dumps([statement, dict(parameters)], sort_keys=True)
 
 
 class DataFile(Frozen):

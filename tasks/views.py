@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,9 @@ def write_view(
     draft: Path,
     settings: ViewSettings,
     memory_limit: str,
-    notes: Mapping[str, Any],
-) -> tuple[int, dict[str, int]]:
-    """Fill the folder `draft` with a corpus; return the number of events and all counts; `notes` go along.
+    notes: Callable[[Mapping[str, int]], Mapping[str, Any]],
+) -> int:
+    """Fill the folder `draft` with a corpus; return the number of events. `notes` of its counts go into corpus.json.
 
     Raises:
         InputError: a table does not hold what its schema promises, such as shown items without a time.
@@ -104,13 +104,13 @@ class View:
         scratch: Path,
         connection: duckdb.DuckDBPyConnection,
         settings: ViewSettings,
-        notes: Mapping[str, Any],
+        notes: Callable[[Mapping[str, int]], Mapping[str, Any]],
     ) -> None:
         self.warehouse, self.manifest, self.settings, self.notes = warehouse, manifest, settings, notes
         self.draft, self.scratch, self.connection = draft, scratch, connection
         self.rows: dict[str, int] = {}
 
-    def write(self) -> tuple[int, dict[str, int]]:
+    def write(self) -> int:
         """Make the tables in the order in which they stand on each other, check them, describe them."""
         self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")))
         vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
@@ -139,9 +139,8 @@ class View:
             self.make(tables.DIALOGUES, queries.Dialogues(dialogues=self.base("dialogues"), vocabulary=vocabulary))
         self.make_splits()
         self.check()
-        counts = self.counts()
-        self.describe(counts, dropped)
-        return self.rows["events"], counts
+        self.describe(dropped)
+        return self.rows["events"]
 
     def path(self, table: tables.Table) -> Path:
         """Where a table of the corpus lies."""
@@ -216,9 +215,9 @@ class View:
         for check in checks:
             assure(check, self.connection)
 
-    def describe(self, counts: dict[str, int], dropped: list[dict[str, Any]]) -> None:
+    def describe(self, dropped: list[dict[str, Any]]) -> None:
         """corpus.json: what the corpus holds, from which generation of the warehouse, and the conservation law."""
-        manifest, named = self.manifest, by_name(self.manifest.inputs)
+        manifest, named, counts = self.manifest, by_name(self.manifest.inputs), self.counts()
         description = {
             "name": manifest.name,
             "title": manifest.title,
@@ -235,8 +234,7 @@ class View:
             },
             "dropped": dropped,
             "sha256": {part.name: part.sha256 for part in manifest.inputs},
-            "agreement": manifest.agreement,
-            **self.notes,
+            **self.notes(counts),
         }
         (self.draft / CORPUS).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 

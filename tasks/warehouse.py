@@ -55,14 +55,23 @@ def increment(source: Source, out: Path, before: Manifest | None, work: Path, se
     """Stage, load bucket by bucket, commit; or the manifest as it is, when all files are known."""
     prepared = prepare(source.feeds, out, before, work, settings)
     if prepared is None:
-        if before is None or not before.inputs:
-            raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
-        logger.info("%s: every file is known already, nothing to do", source.name)
-        return before
+        return as_it_is(before, out)
     into = work / LOADED
     with ThreadPoolExecutor(WORKERS) as pool:
         loaded = list(pool.map(lambda bucket: load_bucket(work, bucket, into), range(prepared.before.buckets)))
     return commit(work, [(into, files) for files in loaded], out)
+
+
+def as_it_is(before: Manifest | None, out: Path) -> Manifest:
+    """The manifest of a warehouse to which nothing is to be added.
+
+    Raises:
+        InputError: it holds nothing either.
+    """
+    if before is None or not before.inputs:
+        raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
+    logger.info("%s: every file is known already, nothing to do", before.name)
+    return before
 
 
 def stage_increment(source: Source, out: str, memory_limit: str) -> list[int]:
@@ -94,9 +103,7 @@ def finish_increment(source: Source, out: str, loaded: Sequence[list[DataFile]],
     with no_half_written(warehouse):
         work = warehouse / WORK
         parts = [(work / LOADED, files) for files in loaded]
-        manifest = commit(work, parts, warehouse) if parts else read_manifest(warehouse)
-        if manifest is None:
-            raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
+        manifest = commit(work, parts, warehouse) if parts else as_it_is(read_manifest(warehouse), warehouse)
         return corpus_of(source, warehouse, manifest, ViewSettings.of(source), memory_limit)
 
 
@@ -118,11 +125,12 @@ def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSetti
     name = f"g{manifest.generation:05d}-{settings.digest}"
     target = out / VIEWS / name
 
-    def write(draft: Path) -> int:
-        notes = {"layout": source.layout, "verified": source.verified}
-        rows, counts = write_view(out, manifest, draft, settings, memory_limit, notes)
+    def notes(counts: Mapping[str, int]) -> dict[str, Any]:
         graph = describe_graph(source, manifest, counts)
-        amend(draft / CORPUS, {"knowledge_graph": graph})
+        return {"layout": source.layout, "verified": source.verified, "knowledge_graph": graph}
+
+    def write(draft: Path) -> int:
+        rows = write_view(out, manifest, draft, settings, memory_limit, notes)
         origin = {"origin": source.origin, "knowledge_graph_origin": source.knowledge_origin}
         (draft / ORIGIN).write_text(json.dumps(origin, indent=1, ensure_ascii=False), encoding="utf-8")
         return rows
@@ -133,12 +141,6 @@ def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSetti
     corpus = store("corpus", target, write, apart={ORIGIN})
     write_manifest(out, manifest.model_copy(update={"view": f"{VIEWS}/{name}"}))
     return corpus
-
-
-def amend(file: Path, more: Mapping[str, Any]) -> None:
-    """Add entries to a JSON file."""
-    content = json.loads(file.read_text(encoding="utf-8")) | dict(more)
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def describe_graph(source: Source, manifest: Manifest, numbers: Mapping[str, int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlrec.errors import InputError
 from rlrec.filters import (
     Behaviours,
     DateRange,
@@ -119,3 +120,12 @@ def test_a_date_range_holds_its_start_and_not_its_end():
 def test_an_unknown_key_of_a_filter_is_refused():
     with pytest.raises(ValueError, match="Extra inputs"):
         KCore(user=3)
+
+
+def test_marked_repeats_are_believed_and_sessions_need_times():
+    twice = events_of([(1, 1, "view", 5), (1, 2, "view", 5)]).with_columns(repeat=pl.col("item") == 2)
+    assert filtered(twice, ExactDuplicates())[1] == [1]
+    untimed = twice.with_columns(at=pl.lit(None, EVENTS.columns["at"]))
+    with pytest.raises(InputError, match="needs the time of every event") as refusal:
+        filtered(untimed, SessionsByGap())
+    assert refusal.value.rows == 2

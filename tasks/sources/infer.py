@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlrec.errors import InputError
-from tasks.sources.mapping import PACKED, PER_SECOND, Format, Time, column_types, format_of, head, midnight
-from tasks.sources.rawfiles import open_raw
+from tasks.sources.mapping import PER_SECOND, Format, Time, column_types, format_of, head, midnight
+from tasks.sources.rawfiles import PACKED, open_raw
 
 SAMPLE_BYTES = 4 << 20
 SHAPE_BYTES = 1 << 16

@@ -22,12 +22,11 @@ from tasks.blocks import header_lines, split_record, start_of, whole_lines
 from tasks.queries import Own, OwnEvents, OwnSlates
 from tasks.settings import explained, read_toml
 from tasks.sources.catalogue.bundle import Feed
-from tasks.sources.rawfiles import open_raw
+from tasks.sources.rawfiles import PACKED, open_raw
 from tasks.sources.registry import MAX_REJECT_SHARE, RawFile, text_lines
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 Behaviour = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-PACKED = (".gz", ".zst", ".zip")
 FORMATS: dict[str, Format] = {
     ".csv": "csv", ".dat": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".json": "jsonl", ".parquet": "parquet", ".pq": "parquet",

@@ -21,7 +21,7 @@ from tasks.artifacts import aside, digest_of, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
 from tasks.sources.catalogue.bundle import Feed
-from tasks.sources.rawfiles import digest_of_raw, locate, unpack, verify
+from tasks.sources.rawfiles import digest_of_raw, locate, located, unpack, verify
 from tasks.sources.registry import DATASETS, MAX_REJECT_SHARE, NO_GENRE, Dataset, Graph, Layout, RawFile, raw_files
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def find_bundle(name: str, path: Path | None) -> Source:
             raise InputError(
                 f"there is no file {part.name} of {name}", file=path, remedy="give the folder in which it lies"
             )
-        feeds += [replace(part.feed(file), label=label_of(file, path)) for file in files]
+        feeds += [replace(part.feed(file), label=file.relative_to(path).as_posix()) for file in files]
     if not feeds:
         names = ", ".join(dict.fromkeys(part.name for part in bundle.parts))
         raise InputError(f"there is no file of {name}", file=path, remedy=f"give the folder with one of: {names}")
@@ -167,21 +167,6 @@ def find_bundle(name: str, path: Path | None) -> Source:
         no_genre=bundle.no_genre,
         links=next((feed.name for feed in feeds if feed.statement.table == "links"), None),
     )
-
-
-def located(folder: Path, pattern: str) -> list[Path]:
-    """The files of this name or pattern, plain or packed, in the folder or one below; the plain one of two."""
-    found: dict[Path, Path] = {}
-    for suffix in ("", ".gz", ".zst", ".zip"):
-        for place in ("", "*/"):
-            for file in sorted(folder.glob(f"{place}{pattern}{suffix}")):
-                found.setdefault(file.with_name(file.name.removesuffix(suffix)), file)
-    return sorted(found.values())
-
-
-def label_of(file: Path, folder: Path) -> str:
-    """What counts and quarantine call the file."""
-    return file.relative_to(folder).as_posix()
 
 
 def movielens_feeds(

@@ -19,6 +19,9 @@ from rlrec.errors import InputError
 from tasks.artifacts import CHUNK, aside
 from tasks.sources.registry import Dataset, raw_files
 
+PACKED = (".gz", ".zst", ".zip")
+"""Endings of files that are read as what they hold."""
+
 
 @contextmanager
 def open_raw(file: Path) -> Iterator[io.BufferedIOBase]:
@@ -102,10 +105,18 @@ def verify(file: Path, expected: str, remedy: str, shown: str | None = None) -> 
 
 
 def locate(folder: Path, name: str) -> Path | None:
-    """The file of that name, plain or gzipped, in the folder or one folder below."""
-    places = (folder, *sorted(place for place in folder.iterdir() if place.is_dir()))
-    choices = (place / f"{name}{suffix}" for place in places for suffix in ("", ".gz"))
-    return next((choice for choice in choices if choice.exists()), None)
+    """The file of that name, plain or packed, in the folder or else in one below."""
+    return min(located(folder, name), key=lambda file: (len(file.parts), file), default=None)
+
+
+def located(folder: Path, pattern: str) -> list[Path]:
+    """The files of this name or pattern, plain or packed, in the folder or one below; the plain one of two."""
+    found: dict[Path, Path] = {}
+    for suffix in ("", *PACKED):
+        for place in ("", "*/"):
+            for file in sorted(folder.glob(f"{place}{pattern}{suffix}")):
+                found.setdefault(file.with_name(file.name.removesuffix(suffix)), file)
+    return sorted(found.values())
 
 
 def unpack(archive: Path, target: Path, dataset: Dataset) -> Path:

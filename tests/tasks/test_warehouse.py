@@ -307,7 +307,7 @@ def test_corpus_json_is_plain_and_says_what_a_report_needs(raw, tmp_path):
     description = json.loads((corpus.path / "corpus.json").read_text())
     assert set(description) == {
         "name", "title", "layout", "verified", "licence", "knowledge_graph", "positive_from", "counts", "lines",
-        "quarantine", "sha256", "agreement", "dropped", "generation", "view",
+        "quarantine", "sha256", "dropped", "generation", "view",
     }  # fmt: skip
     assert set(json.loads((corpus.path / ORIGIN).read_text())) == {"origin", "knowledge_graph_origin"}
     assert description["positive_from"] == 5.0

@@ -89,7 +89,10 @@ class ListedCategories(Stage):
     categories_column: str
 
 
-AMAZON_LICENCE = "Amazon reviews (McAuley et al. 2015): research use, cite; no redistribution licence."
+AMAZON_LICENCE = (
+    "Amazon reviews (McAuley et al. 2015; Ni et al. 2019; Hou et al. 2024): research use, cite; no redistribution "
+    "licence."
+)
 
 
 def lists(name: str, title: str, licence: str, **files: str) -> Bundle:

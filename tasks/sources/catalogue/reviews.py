@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from tasks.queries import Stage
 from tasks.sources.catalogue.bundle import Bundle, Part
-from tasks.sources.catalogue.lists import ListedCategories, ListedRelation
+from tasks.sources.catalogue.lists import AMAZON_LICENCE, ListedCategories, ListedRelation
 from tasks.sources.catalogue.logs import MILLISECONDS, SECONDS, log
 from tasks.sources.registry import RawFile, text_lines
 
-AMAZON_LICENCE = "Amazon reviews (McAuley et al. 2015; Ni et al. 2019; Hou et al. 2024): research use, cite."
 RATINGS_ONLY = {"user": "user", "item": "item", "value": "rating", "time": "time"}
 
 
