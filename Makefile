@@ -43,6 +43,7 @@ bench: .venv/installed ## Seconds and memory of the pipeline's stages, of ingest
 	$(BIN)/python -m benchmarks.pipeline $(PRESET)
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.graphs
 	$(BIN)/python -m benchmarks.ope
 
 # A broken or too old Python is found here, before pip spends minutes.
