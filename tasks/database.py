@@ -23,16 +23,19 @@ class BrokenCheckError(RuntimeError):
     """A check in `sql/checks` found rows: a promise of the warehouse does not hold."""
 
 
-def connect(scratch: Path, memory_limit: str = MEMORY_LIMIT, *, share: int = 1) -> duckdb.DuckDBPyConnection:
+def connect(
+    scratch: Path, memory_limit: str = MEMORY_LIMIT, *, share: int = 1, part: float = 1.0
+) -> duckdb.DuckDBPyConnection:
     """An in-memory database with a memory limit that spills to `scratch`; times are UTC whatever the machine's zone.
 
-    With a `share`, it is one of so many at work: each takes its part of the memory and of the threads.
+    With a `share`, it is one of so many at work: each takes its share of the memory and of the threads. With a `part`,
+    the rest of the limit is for what the process holds beside the database.
 
     Raises:
         InputError: the limit is no size.
     """
     threads = max(1, min(os.cpu_count() or 1, LARGEST_THREADS) // share)
-    limit = f"{megabytes(memory_limit) // share}MB"
+    limit = f"{int(megabytes(memory_limit) * part) // share}MB"
     connection = duckdb.connect(
         config={"memory_limit": limit, "threads": threads, "temp_directory": str(scratch / "spill")}
     )

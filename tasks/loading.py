@@ -28,6 +28,7 @@ from tasks.staging import REJECTS, Feed, Staged, stage
 
 PREPARED = "prepared.json"
 WORKERS = 2  # buckets loaded at the same time
+DATABASE = 0.7  # of the memory limit; the rest is for blocks of text that are read, parsed and judged
 GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
@@ -120,7 +121,7 @@ def prepare(
     generation = before.generation + 1 if before else 1
     most = before.max_reject_share if before else settings.max_reject_share
     number = max((part.number for part in before.inputs), default=0) if before else 0
-    with connect(work, settings.memory_limit) as connection:
+    with connect(work, settings.memory_limit, part=DATABASE) as connection:
         for feed in feeds:
             number += 1
             if held and key_before(feed, digests) in held:
@@ -321,7 +322,7 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
     scratch = into / f"scratch{bucket}"
     scratch.mkdir(parents=True, exist_ok=True)
     vocabulary = (*prepared.vocabulary, str(work / "empty" / "vocabulary.parquet"))
-    with connect(scratch, prepared.memory_limit, share=WORKERS) as connection:
+    with connect(scratch, prepared.memory_limit, share=WORKERS, part=DATABASE) as connection:
         for table in BY_USER:
             staged = prepared.staged[table]
             if len(staged) == 1:
