@@ -27,7 +27,7 @@ from rlrec.splits import (
 )
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
-from tasks.loading import BASE_SCHEMAS
+from tasks.loading import BASE_SCHEMAS, DATABASE
 from tasks.manifest import Frozen, Input, Manifest
 from tasks.queries import Query
 from tasks.sources import Source
@@ -88,7 +88,7 @@ def write_view(
     draft.mkdir()
     with (
         tempfile.TemporaryDirectory(prefix=".view-", dir=draft.parent) as scratch,
-        connect(Path(scratch), memory_limit) as connection,
+        connect(Path(scratch), memory_limit, part=DATABASE) as connection,
     ):
         return View(warehouse, manifest, draft, Path(scratch), connection, settings, notes).write()
 
