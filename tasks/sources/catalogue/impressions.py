@@ -65,6 +65,15 @@ class TrivagoSlates(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrivagoItems(Stage):
+    """Properties of hotels."""
+
+    file = "staging/trivago_items.sql"
+    table = "triples"
+    several = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class DigineticaEvents(Stage):
     """Views or purchases, whose files call the columns of session and item differently."""
 
@@ -119,8 +128,16 @@ TRIVAGO_LOG = RawFile(
 )
 TRIVAGO = Bundle(
     "trivago",
-    "trivago RecSys Challenge 2019: actions, and the lists behind clickouts",
-    (Part(TRIVAGO_LOG, TrivagoEvents()), Part(TRIVAGO_LOG, TrivagoSlates())),
+    "trivago RecSys Challenge 2019: actions, the lists behind clickouts, and what the hotels have",
+    (
+        Part(TRIVAGO_LOG, TrivagoEvents()),
+        Part(TRIVAGO_LOG, TrivagoSlates()),
+        Part(
+            RawFile("item_metadata.csv", ",", ("item_id", "properties"), header=True, quote='"'),
+            TrivagoItems(),
+            optional=True,
+        ),
+    ),
     "Challenge terms, research use; no redistribution licence.",
 )
 DIGINETICA = Bundle(

@@ -1,4 +1,4 @@
-"""trivago: one file, read as actions on items and as the lists behind clickouts."""
+"""trivago: one file, read as actions on items and as the lists behind clickouts; another of what the items have."""
 
 from datetime import UTC, datetime
 
@@ -48,7 +48,7 @@ BAD = {  # line: the column and the reason as an event; as a list
 
 def staged(folder, *lines: str):
     """The lines as events and as slates."""
-    return stage_lines("trivago", folder, train__csv=[HEADER, *lines], item_metadata__csv=["item_id,properties", "1,a"])
+    return stage_lines("trivago", folder, train__csv=[HEADER, *lines])
 
 
 def test_actions_on_items_are_events_and_clickouts_are_lists(tmp_path):
@@ -79,6 +79,32 @@ def test_a_bad_line_is_rejected_once_with_its_column(tmp_path):
 def test_an_item_shown_twice_is_clicked_once(tmp_path):
     _, slates = staged(tmp_path, f"u,s,1541599523,3,clickout item,12,{CITY},11|12|12,1|2|2")
     assert slates.accepted["reward"].to_list() == [0.0, 1.0, 0.0]
+
+
+def test_what_a_hotel_has_are_facts_about_it(tmp_path):
+    described = [
+        "item_id,properties",
+        "12,Satellite TV|Golf Course| 4 Star ||Golf Course",
+        '13,"Bar, with view|Sauna"',
+        "14,",
+        "Ritz,Bar",
+        ",Bar",
+        "15",
+    ]
+    *_, facts = stage_lines("trivago", tmp_path, train__csv=[HEADER, *GOOD], item_metadata__csv=described)
+    assert told(facts, "head_external", "relation", "tail_external") == [
+        ("12", "item.property", "property:4 Star"),
+        ("12", "item.property", "property:Golf Course"),
+        ("12", "item.property", "property:Satellite TV"),
+        ("13", "item.property", "property:Bar, with view"),
+        ("13", "item.property", "property:Sauna"),
+    ]
+    assert facts.counts.dropped == {"no properties": 1}
+    assert facts.rejects == [
+        (5, "item_id", "not a whole number"),
+        (6, "item_id", "not a whole number"),
+        (7, None, "1 fields instead of 2"),
+    ]
 
 
 @pytest.mark.data
