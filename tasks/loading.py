@@ -21,7 +21,7 @@ from rlrec.errors import InputError
 from tasks import queries
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
-from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, write_manifest
+from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, settle_all, write_manifest
 from tasks.queries import Query
 from tasks.sources.rawfiles import PACKED, digest_of_raw
 from tasks.staging import REJECTS, Feed, Staged, stage
@@ -439,6 +439,7 @@ def commit(
     for source, target in moves:
         target.parent.mkdir(parents=True, exist_ok=True)
         place(source, target)
+    settle_all((target for _, target in moves), warehouse)
     write_manifest(warehouse, manifest)
     return manifest
 

@@ -13,7 +13,7 @@ from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
 from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
-from tasks.manifest import VIEWS, WORK, DataFile, Manifest, read_manifest, write_manifest, writing
+from tasks.manifest import VIEWS, WORK, DataFile, Manifest, read_manifest, settle_all, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
@@ -139,6 +139,7 @@ def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSetti
         counts = read_description(target)["counts"]
         return Artifact(uri=str(target), digest=digest_of(target, {ORIGIN}), kind="corpus", rows=counts["events"])
     corpus = store("corpus", target, write, apart={ORIGIN})
+    settle_all(target.iterdir(), out)
     write_manifest(out, manifest.model_copy(update={"view": f"{VIEWS}/{name}"}))
     return corpus
 

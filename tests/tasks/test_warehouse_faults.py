@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from rlrec.errors import InputError
 from tasks import loading, warehouse
 from tasks.artifacts import digest_of
-from tasks.manifest import LOCK, WORK, Manifest
+from tasks.manifest import LOCK, WORK, Manifest, read_manifest
 from tasks.warehouse import ingest
 from tests.logs import assert_sound, day_of_log, external_events, files_of, manifest_of, source_of, write_log
 
@@ -104,10 +105,10 @@ def assert_heals(folder: Path, story: Story) -> None:
     assert [view.name for view in (folder / "views").iterdir()] == [Path(str(story.new.manifest.view)).name]
 
 
-def started(story: Story, folder: Path, *, wait: bool = False) -> subprocess.Popen[str]:
-    """A process about to ingest the second day; a line on its standard input lets it go on."""
+def started(file: Path, folder: Path, *, wait: bool = False) -> subprocess.Popen[str]:
+    """A process about to ingest the file; a line on its standard input lets it go on."""
     process = subprocess.Popen(
-        [sys.executable, "-c", INGEST.format(bytes=BUCKET_BYTES, wait=wait), str(story.file), str(folder)],
+        [sys.executable, "-c", INGEST.format(bytes=BUCKET_BYTES, wait=wait), str(file), str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -129,34 +130,84 @@ def go_on(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+def killed(file: Path, start: Path | None, folder: Path) -> Iterator[Path]:
+    """Copies of the warehouse `start`, or folders that are not there, each with an ingestion of the file killed in it
+    at a random moment; the copy is removed after use."""
+    draw, seconds = random.Random(0), 0.0
+    for number in range(KILLS + 1):
+        trial = folder / f"trial{number}"
+        if start is not None:
+            shutil.copytree(start, trial)
+        with started(file, trial) as process:
+            go_on(process)
+            began = time.monotonic()
+            if number == 0:
+                assert process.wait() == 0
+                seconds = time.monotonic() - began
+            else:
+                time.sleep(draw.uniform(0, seconds))
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+        yield trial
+        shutil.rmtree(trial, ignore_errors=True)
+
+
 @pytest.mark.slow  # a process for each kill
 def test_a_kill_at_any_moment_leaves_the_old_state_or_the_new_one(story, tmp_path):
-    trial = shutil.copytree(story.first, tmp_path / "timed")
-    with started(story, trial) as process:
-        go_on(process)
-        start = time.monotonic()
-        assert process.wait() == 0
-        seconds = time.monotonic() - start
-    draw, seen = random.Random(0), set[int]()
-    for number in range(KILLS):
-        trial = shutil.copytree(story.first, tmp_path / f"trial{number}")
-        with started(story, trial) as process:
-            go_on(process)
-            time.sleep(draw.uniform(0, seconds))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+    seen = set[int]()
+    for trial in killed(story.file, story.first, tmp_path):
         found = state(trial)
         after = story.new.manifest.model_copy(update={"view": story.old.manifest.view})
         assert same(found, story.old) or same(found, story.new) or found.manifest == after
         seen.add(found.manifest.generation)
         assert_heals(trial, story)
-        shutil.rmtree(trial)
     assert 1 in seen
+
+
+@pytest.mark.slow  # a process for each kill
+def test_a_kill_at_any_moment_of_the_first_ingestion_leaves_nothing_or_the_whole(story, tmp_path):
+    seen = set[bool]()
+    file = story.file.with_name("day0.csv")
+    for trial in killed(file, None, tmp_path):
+        there = read_manifest(trial)
+        assert there in (None, story.old.manifest, story.old.manifest.model_copy(update={"view": None}))
+        seen.add(there is None)
+        ingest(source_of(file), trial)
+        assert same(state(trial), story.old)
+        assert_heals(trial, story)
+    assert True in seen
+
+
+def test_what_a_manifest_names_is_on_the_disk_before_it(story, tmp_path, monkeypatch):
+    folder, settled, named = tmp_path / "warehouse", list[Path](), list[set[Path]]()
+    fsync, replace = os.fsync, Path.replace
+
+    def noted(descriptor: int) -> None:
+        settled.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def replaced(draft: Path, target: Path) -> Path:
+        if target == folder / "manifest.json":
+            assert settled[-1] == draft
+            manifest = Manifest.model_validate_json(draft.read_text(encoding="utf-8"))
+            files = {folder / file.path for file in manifest.files}
+            files |= set((folder / manifest.view).iterdir()) if manifest.view else set()
+            folders = {place for file in files for place in file.parents if place.is_relative_to(folder)}
+            assert files | folders <= set(settled)
+            named.append(files)
+        return replace(draft, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", replaced)
+    ingest(source_of(story.file.with_name("day0.csv")), folder)
+    ingest(source_of(story.file), folder)
+    assert len(named) == 4  # base and corpus, twice
+    assert named[3] != named[1]
 
 
 def test_of_two_ingestions_at_once_one_wins_and_the_other_says_so(story, tmp_path):
     folder = shutil.copytree(story.first, tmp_path / "warehouse")
-    with started(story, folder, wait=True) as winner:
+    with started(story.file, folder, wait=True) as winner:
         go_on(winner)
         told(winner, "loaded")
         with pytest.raises(InputError, match=rf"another ingestion is writing here \(process {winner.pid}\)") as refusal:
