@@ -122,6 +122,9 @@ def ingest_source(
         typer.Option(help="The warehouse to make or extend.  [default: RLREC_HOME/corpora/SOURCE]", show_default=False),
     ] = None,
     positive_from: Annotated[float, typer.Option(help="A rating of at least this is positive.")] = 4.0,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="The warehouse whose dense ids a new one starts with.", show_default=False)
+    ] = None,
     memory_limit: Annotated[str, typer.Option(help="What the database may take; it spills to disk beyond.")] = "1GB",
     infer: Annotated[
         Path | None, typer.Option(help="Write a first mapping for this log, and stop.", show_default=False)
@@ -164,7 +167,13 @@ def ingest_source(
     describe_source(raw)
     target = out or home() / "corpora" / raw.name
     with waiting(f"ingesting {raw.name}"):
-        corpus = ingest(raw, target, view=ViewSettings.of(raw, positive_from), memory_limit=memory_limit)
+        corpus = ingest(
+            raw,
+            target,
+            view=ViewSettings.of(raw, positive_from),
+            vocabulary=vocabulary,
+            memory_limit=memory_limit,
+        )
     describe_corpus(target, read_description(corpus.path))
 
 

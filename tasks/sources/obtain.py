@@ -67,9 +67,15 @@ def fetch(name: str, path: Path | None = None) -> Source:
     """The dataset's files: the user's own, or cached, or downloaded, in that order; then its knowledge graph.
 
     Raises:
-        InputError: no way led to the files, or a file is not the one that was verified.
+        InputError: no way led to the files, a file is not the one that was verified, or a mapping got a folder too.
     """
     if name.endswith(MAPPING):
+        if path is not None:
+            raise InputError(
+                "a mapping names its own files, so a folder beside it would change nothing",
+                file=path,
+                remedy=f"leave the folder out, and let `files` in {name} say where they are",
+            )
         return own_logs(Path(name))
     if name not in DATASETS:
         return find_bundle(name, path)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from rlrec.corpus import Corpus
-from rlrec.tables import EVENTS
+from rlrec.tables import EVENTS, VOCABULARY
 from tasks.warehouse import read_description
 from tests.tiny import USERS, write_tiny
 
@@ -47,6 +47,42 @@ def test_ingest_makes_a_corpus_and_says_what_became_of_the_lines(raw, tmp_path):
     assert read_description(tmp_path / "corpus")["counts"]["users"] == USERS
     for words in ("research use only", "quarantined", "outside 1 to 5", str(tmp_path / "raw"), "knowledge graph"):
         assert words in result.stdout.replace("\n", ""), words
+
+
+@pytest.fixture
+def visits(tmp_path: Path) -> Path:
+    """A mapping of a log of three visits."""
+    (tmp_path / "visits.csv").write_text("who,what\nzoe,b\nadam,a\nzoe,a\n", encoding="utf-8")
+    mapping = tmp_path / "visits.toml"
+    mapping.write_text(
+        '[[source]]\nfiles = "visits.csv"\nbehaviour = "view"\n[source.columns]\nuser = "who"\nitem = "what"\n',
+        encoding="utf-8",
+    )
+    return mapping
+
+
+def test_a_warehouse_built_anew_takes_the_ids_of_another(visits, tmp_path):
+    log, old, new = tmp_path / "visits.csv", tmp_path / "old", tmp_path / "new"
+    assert invoke("ingest", visits, "--out", old).exit_code == 0
+    log.write_text("who,what\nbea,a\n" + log.read_text("utf-8").partition("\n")[2], encoding="utf-8")
+    result = invoke("ingest", visits, "--out", new, "--vocabulary", old)
+    assert result.exit_code == 0, result.output
+    before, after = (
+        {row[:2]: row[2] for row in Corpus.of(place).scan(VOCABULARY).select("kind", "external", "id").collect().rows()}
+        for place in (old, new)
+    )
+    assert before.items() < after.items()
+    assert after["user", "bea"] == 3
+    result = invoke("ingest", visits, "--out", tmp_path / "third", "--vocabulary", tmp_path)
+    assert result.exit_code == 2
+    assert "is no warehouse" in " ".join(result.output.split())
+
+
+def test_a_folder_beside_a_mapping_is_refused_not_ignored(visits, tmp_path):
+    result = invoke("ingest", visits, "--path", tmp_path, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "leave the folder out" in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_ingest_without_out_goes_home(raw, own_home):
