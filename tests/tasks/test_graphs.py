@@ -8,6 +8,7 @@ import pytest
 from rlrec.graph import metapaths as module
 from rlrec.graph.bipartite import edges, interactions
 from rlrec.graph.metapaths import metapaths
+from rlrec.leakage import LeakError
 from rlrec.tables import EDGES, check
 from tasks.artifacts import Artifact
 from tasks.graphs import graphs
@@ -40,6 +41,18 @@ def test_the_same_corpus_gives_the_same_bytes(corpus, tmp_path):
     made = [Artifact(uri=str(corpus.folders[0]), digest="", kind="corpus")] * 2
     digests = {graphs(one, 4.0, target=tmp_path / str(number)).digest for number, one in enumerate(made)}
     assert len(digests) == 1
+
+
+def test_a_graph_that_knows_a_later_slice_is_not_stored(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "tasks.graphs.interactions",
+        lambda tables, slices, **options: interactions(tables, [*slices, "test"], **options),
+    )
+    with pytest.raises(LeakError, match="edges stand for no training event") as refusal:
+        stored(corpus, tmp_path / "graphs")
+    liked, known = interactions(corpus, ["train", "test"], positive_from=4.0), interactions(corpus, ["train"])
+    assert refusal.value.rows == ((liked != 0) > (known != 0)).nnz > 0
+    assert not (tmp_path / "graphs").exists()
 
 
 def test_hubs_stay_in_the_graph_and_are_named(corpus, tmp_path, caplog):
