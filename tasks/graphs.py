@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 from rlrec.corpus import Corpus
 from rlrec.graph.bipartite import edges, interactions
 from rlrec.graph.metapaths import metapaths
-from rlrec.leakage import assure_no_leak
-from rlrec.splits import WORLD, WORLD_SLICES
-from rlrec.tables import EDGES
+from rlrec.splits import WORLD
+from rlrec.tables import EDGES, EVENTS, SPLITS
 from tasks.artifacts import Artifact, store
+from tasks.database import assure, connect
+from tasks.queries import LeakedEdges
 from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
+
+BESIDE = 0.25  # of the memory limit for the database: the graph is in memory, too
 
 
 def graphs(
@@ -30,7 +33,7 @@ def graphs(
     Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
 
     Raises:
-        LeakError: an edge stands for no event of `train`.
+        BrokenCheckError: an edge stands for no event of `train`.
     """
     tables = Corpus.of(corpus.path)
     with child(tracking, "graphs") as run:
@@ -46,7 +49,7 @@ def graphs(
                 for batch in chain(edges(liked), related.edges()):
                     file.write_table(batch.to_arrow())
                     counts.update(dict(batch.group_by("relation").len().iter_rows()))
-            assure_no_leak(tables, WORLD, edges=pl.scan_parquet(draft / "edges.parquet"), slices=WORLD_SLICES[1:])
+            assure_no_leak(draft / "edges.parquet", tables)
             return counts.total()
 
         stored = store("graphs", target, write)
@@ -57,3 +60,14 @@ def graphs(
         run.metrics([(f"edges/{name}", float(number), 0) for name, number in counts.items()])
         run.metrics([(f"hubs/{name}", float(number), 0) for name, number in related.hubs.items()])
         return stored
+
+
+def assure_no_leak(edges: Path, tables: Corpus) -> None:
+    """Hold stored edges against the events of the slice that is learned from.
+
+    Raises:
+        BrokenCheckError: one of them stands for no such event.
+    """
+    check = LeakedEdges(edges=edges, events=tables.path(EVENTS), splits=tables.path(SPLITS), protocol=WORLD)
+    with connect(edges.parent.parent, part=BESIDE) as connection:
+        assure(check, connection)

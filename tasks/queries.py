@@ -365,3 +365,15 @@ class UnsplitEvents(Query):
     file = "checks/unsplit_events.sql"
     events: Path
     splits: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedEdges(Query):
+    """Check: a graph to learn from joins no user and item that only later slices do."""
+
+    file = "checks/leaked_edges.sql"
+    edges: Path
+    events: Path
+    splits: Path
+    protocol: str
+    slice: str = "train"

@@ -127,3 +127,17 @@ def test_unsplit_events_finds_missing_doubled_and_unknown_events(write, tmp_path
     assert unsplit([1]) == [(2, 0)]
     assert unsplit([1, 2, 2]) == [(2, 2)]
     assert unsplit([1, 2, 7]) == [(7, 1)]
+
+
+def test_leaked_edges_finds_pairs_of_later_slices_only(write, tmp_path):
+    events = write("events", event=[1, 2, 3], user=[1, 1, 1], item=[5, 5, 6])
+    slices, protocol = ["train", "test", "test"], ["world"] * 3
+    splits = write("splits", event=[1, 2, 3], split=slices, protocol=protocol)
+
+    def leaked(*items):
+        relation = ["user-item"] * len(items) + ["item-user-item"]
+        edges = write("edges", source=[1] * len(relation), target=[*items, 6], relation=relation)
+        return bad(queries.LeakedEdges(edges=edges, events=events, splits=splits, protocol="world"), tmp_path)
+
+    assert leaked(5) == []
+    assert leaked(5, 6) == [{"user": 1, "item": 6}]
