@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-EXTRA_MARKERS := (slow or distributed or browser or postgres or ray) and not gpu
+EXTRA_MARKERS := (slow or distributed or browser or postgres or ray or dask) and not gpu
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -27,7 +27,7 @@ ui: .venv/installed ## Open the Prefect and MLflow pages over the runs made here
 test: .venv/installed-dev ## Install what tests need and run the default suite
 	$(BIN)/python -m pytest
 
-test-all: test test-extra ## The default suite, then the slow, distributed, browser, postgres and ray tests
+test-all: test test-extra ## The default suite, then the slow, distributed, browser, postgres, ray and dask tests
 
 test-extra: .venv/installed-dev ## Only what test-all adds to test
 	$(BIN)/python -m pytest -m "$(EXTRA_MARKERS)"

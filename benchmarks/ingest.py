@@ -102,7 +102,7 @@ def base(csv: Path, out: Path, memory_limit: str) -> None:
     source = fetch(str(mapping_of(csv, out)), None)
     with writing(out / WAREHOUSE) as (before, work):
         settings = warehouse.settings_of(source, memory_limit)
-        warehouse.increment(source, out / WAREHOUSE, before, work, settings)
+        warehouse.increment(source, out / WAREHOUSE, before, work, settings, warehouse.in_threads)
     (out / PARTS).write_text(json.dumps(parts), encoding="utf-8")
 
 

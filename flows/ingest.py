@@ -1,4 +1,4 @@
-"""Raw logs -> checked tables -> graphs."""
+"""Raw logs -> checked tables -> graphs; buckets of users are mapped tasks, as in `flows/increment.py`."""
 
 from dataclasses import dataclass
 

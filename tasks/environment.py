@@ -22,6 +22,7 @@ def prepare() -> None:
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": "2",  # buckets loaded at once: each takes half the memory limit
         "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "GIT_PYTHON_REFRESH": "quiet",

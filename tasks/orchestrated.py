@@ -3,18 +3,21 @@
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from tasks import environment  # noqa: F401  # isort: skip - settings that prefect reads when it is imported
-from prefect import task
+from prefect import task, unmapped
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 
 from tasks import evaluate, evidence, graphs, learn, outcome, promote, recommend, simulate, warehouse
 from tasks.artifacts import Artifact, describe, described
 from tasks.cache import BY_CONTENT, content_key, place
+from tasks.manifest import DataFile
 from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.report import page
@@ -55,8 +58,6 @@ def stored(body: Callable[..., Artifact], name: str, **arguments: Any) -> Any:
 
 def obtain_source(name: str, path: str | None) -> Source:
     """Find or download the raw files; cheap when they are here, and verified every time."""
-    from pathlib import Path
-
     source = fetch(name, None if path is None else Path(path))
     logger.info("%s from %s", source.title, source.origin)
     logger.info("terms: %s", source.licence)
@@ -64,10 +65,28 @@ def obtain_source(name: str, path: str | None) -> Source:
 
 
 obtain = task(name="obtain", cache_policy=NO_CACHE, persist_result=False)(obtain_source)
-ingest = stored(warehouse.ingest_source, "ingest")
-stage_increment = task(name="stage", cache_policy=NO_CACHE, persist_result=False)(warehouse.stage_increment)
 load_bucket = task(name="load-bucket", cache_policy=NO_CACHE, persist_result=False, retries=1)(warehouse.load_one)
-finish_increment = task(name="commit", cache_policy=NO_CACHE, persist_result=False)(warehouse.finish_increment)
+
+
+def load_spread(buckets: Sequence[int], out: str) -> Sequence[list[DataFile]]:
+    """Load each bucket in a task of its own, wherever the flow's task runner puts it."""
+    if FlowRunContext.get() is None:
+        return warehouse.in_threads(buckets, out)
+    return load_bucket.map(list(buckets), out=unmapped(out)).result()
+
+
+def ingest_spread(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
+    """Raw files -> a warehouse of their own and its corpus."""
+    return warehouse.ingest_source(source, positive_from, target=target, tracking=tracking, load=load_spread)
+
+
+@task(name="increment", cache_policy=NO_CACHE, persist_result=False)
+def increment(source: Source, out: str, memory_limit: str) -> Artifact:
+    """What is new in the files -> the warehouse `out`, and a corpus of all that it holds."""
+    return warehouse.ingest(source, Path(out), memory_limit=memory_limit, load=load_spread)
+
+
+ingest = stored(ingest_spread, "ingest")
 build_graphs = stored(graphs.graphs, "graphs")
 build_world = stored(simulate.simulate, "simulate")
 pretrain = stored(learn.pretrain, "pretrain")

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tasks.artifacts import Artifact, digest_of, no_half_written, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
 from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
-from tasks.manifest import VIEWS, WORK, DataFile, Manifest, read_manifest, settle_all, write_manifest, writing
+from tasks.manifest import VIEWS, WORK, DataFile, Manifest, settle_all, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
@@ -23,6 +23,20 @@ ORIGIN = "origin.json"
 LOADED = "loaded"
 GENRES_ONLY, GENRES_AND_FACTS = "genres only", "genres and facts"
 
+Load = Callable[[Sequence[int], str], Sequence[list[DataFile]]]
+
+
+def load_one(bucket: int, out: str) -> list[DataFile]:
+    """Load one bucket of the warehouse `out`: buckets share nothing, so any worker that sees the folder may."""
+    work = Path(out) / WORK
+    return load_bucket(work, bucket, work / LOADED)
+
+
+def in_threads(buckets: Sequence[int], out: str) -> list[list[DataFile]]:
+    """Load the buckets in threads of this process: the way without a task runner."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(lambda bucket: load_one(bucket, out), buckets))
+
 
 def ingest(
     source: Source,
@@ -31,11 +45,12 @@ def ingest(
     view: ViewSettings | None = None,
     vocabulary: Path | None = None,
     memory_limit: str = MEMORY_LIMIT,
+    load: Load = in_threads,
 ) -> Artifact:
     """Bring the warehouse `out` up to date with the source's files, and make a corpus of all that it holds.
 
     Files that it holds already (by SHA-256) change nothing. A new warehouse starts with the dense ids of the warehouse
-    `vocabulary`, when there is one. Returns the corpus, a folder inside `out`.
+    `vocabulary`, when there is one. `load` loads its buckets. Returns the corpus, a folder inside `out`.
 
     Raises:
         InputError: a file cannot be used, too many of its rows are rejected, somebody else is writing, or the disk is
@@ -47,19 +62,19 @@ def ingest(
         start = settings_of(source, memory_limit)
         if vocabulary is not None:
             before = inherit(vocabulary, before, out, start)
-        manifest = increment(source, out, before, work, start)
+        manifest = increment(source, out, before, work, start, load)
         return corpus_of(source, out, manifest, settings, memory_limit)
 
 
-def increment(source: Source, out: Path, before: Manifest | None, work: Path, settings: Settings) -> Manifest:
+def increment(
+    source: Source, out: Path, before: Manifest | None, work: Path, settings: Settings, load: Load
+) -> Manifest:
     """Stage, load bucket by bucket, commit; or the manifest as it is, when all files are known."""
     prepared = prepare(source.feeds, out, before, work, settings)
     if prepared is None:
         return as_it_is(before, out)
-    into = work / LOADED
-    with ThreadPoolExecutor(WORKERS) as pool:
-        loaded = list(pool.map(lambda bucket: load_bucket(work, bucket, into), range(prepared.before.buckets)))
-    return commit(work, [(into, files) for files in loaded], out)
+    loaded = load(range(prepared.before.buckets), str(out))
+    return commit(work, [(work / LOADED, files) for files in loaded], out)
 
 
 def as_it_is(before: Manifest | None, out: Path) -> Manifest:
@@ -72,39 +87,6 @@ def as_it_is(before: Manifest | None, out: Path) -> Manifest:
         raise InputError("there is nothing to ingest", file=out, remedy="name at least one file")
     logger.info("%s: every file is known already, nothing to do", before.name)
     return before
-
-
-def stage_increment(source: Source, out: str, memory_limit: str) -> list[int]:
-    """The first of three tasks, for whoever holds the lock: stage what is new; the buckets to load, none when all is
-    known.
-
-    Raises:
-        InputError: a file cannot be used.
-    """
-    warehouse = Path(out)
-    before = read_manifest(warehouse)
-    prepared = prepare(source.feeds, warehouse, before, warehouse / WORK, settings_of(source, memory_limit))
-    return list(range(prepared.before.buckets)) if prepared else []
-
-
-def load_one(bucket: int, out: str) -> list[DataFile]:
-    """The second, one for each bucket: they share nothing, so any task runner may spread them."""
-    work = Path(out) / WORK
-    return load_bucket(work, bucket, work / LOADED)
-
-
-def finish_increment(source: Source, out: str, loaded: Sequence[list[DataFile]], memory_limit: str) -> Artifact:
-    """The third: commit what was loaded, and make the corpus of it.
-
-    Raises:
-        InputError: there was nothing to ingest, or the disk is full.
-    """
-    warehouse = Path(out)
-    with no_half_written(warehouse):
-        work = warehouse / WORK
-        parts = [(work / LOADED, files) for files in loaded]
-        manifest = commit(work, parts, warehouse) if parts else as_it_is(read_manifest(warehouse), warehouse)
-        return corpus_of(source, warehouse, manifest, ViewSettings.of(source), memory_limit)
 
 
 def settings_of(source: Source, memory_limit: str) -> Settings:
@@ -193,12 +175,14 @@ def read_description(corpus: Path) -> dict[str, Any]:
         raise InputError("the folder is no corpus", file=corpus / CORPUS, remedy="run rlrec ingest") from fault
 
 
-def ingest_source(source: Source, positive_from: float, *, target: Path, tracking: str | None = None) -> Artifact:
+def ingest_source(
+    source: Source, positive_from: float, *, target: Path, tracking: str | None = None, load: Load = in_threads
+) -> Artifact:
     """`ingest` as a tracked stage."""
     from tasks.tracking import child  # here, so that `rlrec ingest` does not wait seconds for mlflow
 
     with child(tracking, "ingest") as run:
-        corpus = ingest(source, target, view=ViewSettings.of(source, positive_from))
+        corpus = ingest(source, target, view=ViewSettings.of(source, positive_from), load=load)
         description = read_description(corpus.path)
         run.params({"dataset": source.name, "origin": source.origin, "positive_from": positive_from})
         run.metrics([(f"rows/{name}", float(number), 0) for name, number in description["counts"].items()])

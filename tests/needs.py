@@ -30,9 +30,9 @@ def missing_postgres() -> str | None:
     return missing_program("pg_ctl")
 
 
-def missing_ray() -> str | None:
-    """Why ray cannot be imported."""
-    return None if importlib.util.find_spec("ray") else "the ray extra is not installed"
+def missing_extra(name: str) -> str | None:
+    """Why the task runner of an optional extra cannot be imported."""
+    return None if importlib.util.find_spec(f"prefect_{name}") else f"the {name} extra is not installed"
 
 
 def missing_gpu() -> str | None:
@@ -46,7 +46,8 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "data": missing_data,
     "browser": lambda: missing_program("chromium", "chromium-browser", "google-chrome"),
     "postgres": missing_postgres,
-    "ray": missing_ray,
+    "ray": lambda: missing_extra("ray"),
+    "dask": lambda: missing_extra("dask"),
     "gpu": missing_gpu,
 }
 """Keyed by the pytest marker that asks for it."""

@@ -111,7 +111,7 @@ def test_the_bound_of_torch_is_found_in_pyproject():
 
 def test_test_all_adds_to_test_and_needs_no_second_installation_to_run(clone):
     make(clone, RECORDING_PYTHON, "-j4", "test", "test-all", "run")
-    extra = "python -m pytest -m (slow or distributed or browser or postgres or ray) and not gpu"
+    extra = "python -m pytest -m (slow or distributed or browser or postgres or ray or dask) and not gpu"
     assert calls(clone) == [f"{INSTALL} -e .[dev]", "python -m pytest", extra, "rlrec run ml-100k/grpo_slate"]
 
 
