@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,25 @@ def read_toml(file: Path, what: str) -> dict[str, Any]:
 
 def known_keys(judge: type[BaseModel] | TypeAdapter[Any]) -> list[str]:
     """Every key that a model knows, as `section.key`; those of a list's elements without their place in it."""
-    schema = judge.json_schema() if isinstance(judge, TypeAdapter) else judge.model_json_schema()
+    schema = schema_of(judge)
     return sorted(set(_keys(schema, "", schema)))
+
+
+def schema_of(judge: type[BaseModel] | TypeAdapter[Any]) -> dict[str, Any]:
+    """The JSON schema of what a model takes."""
+    return judge.json_schema() if isinstance(judge, TypeAdapter) else judge.model_json_schema()
+
+
+def choices(schema: dict[str, Any], place: Sequence[str | int], root: dict[str, Any]) -> Iterator[str]:
+    """The tags that tell apart what may stand at a place."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    if not place:
+        yield from schema.get("discriminator", {}).get("mapping", ())
+    elif isinstance(place[0], int):
+        yield from choices(schema.get("items", {}), place[1:], root)
+    else:
+        yield from choices(schema.get("properties", {}).get(place[0], {}), place[1:], root)
 
 
 def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any]) -> Iterator[str]:
@@ -65,6 +82,12 @@ def explained(
         return InputError(f"there is no key {told!r}; the nearest is {near[0]!r}", file=file, remedy="correct the key")
     if first["type"] == "missing":
         return InputError(f"the key {told!r} is missing", file=file, remedy="add it")
+    if first["type"] == "union_tag_not_found":
+        schema, missing = schema_of(judge), first.get("ctx", {})["discriminator"].strip("'")
+        possible = ", ".join(map(repr, choices(schema, first["loc"], schema)))
+        return InputError(
+            f"the key {f'{told}.{missing}'.strip('.')!r} is missing", file=file, remedy=f"choose one of: {possible}"
+        )
     given = f" (given: {first['input']!r})" if not isinstance(first["input"], dict) else ""
     said = first["msg"].removeprefix("Value error, ")
     return InputError(f"{told}: {said}{given}".lstrip(": "), file=file, remedy="correct the value")

@@ -49,6 +49,15 @@ def test_a_preset_that_is_no_toml_is_named(tmp_path):
         presets.load(str(broken))
 
 
+def test_a_stage_without_its_algorithm_is_told_which_there_are(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text('[data]\nname = "ml-100k"\n[pretraining]\nepochs = 3\n')
+    with pytest.raises(InputError, match=r"'pretraining\.algorithm' is missing") as fault:
+        presets.load(str(file))
+    assert fault.value.remedy == "choose one of: 'bpr', 'graph_cl'"
+    assert presets.load(str(file), ["pretraining.algorithm=bpr"]).pretraining.algorithm == "bpr"
+
+
 def test_known_keys_cover_both_stages():
     keys = presets.known_keys()
     assert {"pretraining.epochs", "fine_tuning.epochs", "world.seed", "data.path", "evaluation.seeds"} <= set(keys)
