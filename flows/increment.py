@@ -4,6 +4,7 @@ Buckets of users are mapped tasks, here and in the pipeline: `increment.with_opt
 threads, processes, Ray or Dask.
 """
 
+from tasks import environment  # noqa: F401  # isort: skip - settings that prefect reads when it is imported
 from prefect import flow
 
 from tasks import orchestrated
