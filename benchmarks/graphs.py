@@ -1,8 +1,8 @@
 """Graphs of a large log beside their memory: `python -m benchmarks.graphs [--rows 10_000_000] [--hubs 0 1000]`.
 
-A generated log (`benchmarks.logs`) becomes a corpus by `rlrec ingest`; a process of its own then builds what the
+A generated log (`benchmarks.logs`) becomes base and view by `rlrec ingest`; a process of its own then builds what the
 pipeline builds, user-item edges and the strongest neighbours along item-user-item, without a limit (0) or leaving users
-of more than so many items out of the second. Its peak is to stay within ingestion's memory limit and 300 MB.
+of more than so many items out of the second. Both peaks are to stay within ingestion's memory limit and 300 MB.
 """
 
 import argparse
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=told.scratch) as name:
         folder = Path(name)
         write_log(told.rows, DIRTY, SEED, folder / "log.csv")
-        ingest_with_rlrec(folder / "log.csv", folder, MEMORY_LIMIT)
-        print(f"{told.rows:,} rows; a corpus of them is made")
+        made = ingest_with_rlrec(folder / "log.csv", folder, MEMORY_LIMIT)
+        print(f"{told.rows:,} rows; base and view of them are made: peak {made.peak_bytes / MEGABYTE:,.0f} MB")
         print(f"{'hub':>8}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{'edges':>13}")
         for hub in told.hubs:
             target = folder / f"graphs{hub}"
