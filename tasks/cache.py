@@ -79,7 +79,7 @@ def _plain(value: object) -> object:
             return [value.kind, value.digest]
         case Source():
             raw = [_raw(value, feed) for feed in value.feeds]
-            kept = _plain([value.filters, value.splits])
+            kept = _plain([value.filters, value.splits, value.propensities])
             return [value.name, value.layout, raw, kept, value.grain, value.max_reject_share]
         case BaseModel():
             return value.model_dump(mode="json")

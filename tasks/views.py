@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,12 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from rlrec import tables
+from rlrec.feedback.propensity import Frequency, estimated, log_loss
 from rlrec.filters import Filter, apply
 from rlrec.splits import (
     WORLD,
     WORLD_SLICES,
+    GlobalTime,
     LeaveOneOut,
     Protocol,
     UserFraction,
@@ -52,6 +55,8 @@ class ViewSettings(Frozen):
     """A rating of at least this is positive."""
     no_genre: str = ""
     """The category that says nothing."""
+    propensities: Frequency | None = None
+    """The model of propensities that the log has not; without it they stay missing."""
 
     @staticmethod
     def of(source: Source, positive_from: float = POSITIVE_FROM) -> "ViewSettings":
@@ -62,13 +67,16 @@ class ViewSettings(Frozen):
                 "splits": source.splits,
                 "positive_from": positive_from,
                 "no_genre": source.no_genre,
+                "propensities": source.propensities,
             }
         )
 
     @property
     def digest(self) -> str:
         """Eight digits that tell these settings from others."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        return hashlib.sha256(
+            self.model_dump_json(exclude=None if self.propensities else {"propensities"}).encode()
+        ).hexdigest()[:8]
 
 
 def write_view(
@@ -109,6 +117,7 @@ class View:
         self.warehouse, self.manifest, self.settings, self.notes = warehouse, manifest, settings, notes
         self.draft, self.scratch, self.connection = draft, scratch, connection
         self.rows: dict[str, int] = {}
+        self.propensities: dict[str, Any] = {}
 
     def write(self) -> int:
         """Make the tables in the order in which they stand on each other, check them, describe them."""
@@ -138,6 +147,8 @@ class View:
         if self.manifest.of("dialogues"):
             self.make(tables.DIALOGUES, queries.Dialogues(dialogues=self.base("dialogues"), vocabulary=vocabulary))
         self.make_splits()
+        if self.settings.propensities and self.manifest.of("slates"):
+            self.estimate_propensities(self.settings.propensities)
         self.check()
         self.describe(dropped)
         return self.rows["events"]
@@ -191,6 +202,28 @@ class View:
         splits = pl.scan_parquet(self.path(tables.SPLITS))
         tables.check(splits, tables.SPLITS, file="splits.parquet", unique=False)  # UnsplitEvents counts them
 
+    def estimate_propensities(self, recipe: Frequency) -> None:
+        """Fill LOGGED_SLATES where nothing was recorded; a split at one moment ends what is learned from."""
+        file, filled, until = self.path(tables.LOGGED_SLATES), self.scratch / "filled.parquet", None
+        if any(isinstance(protocol, GlobalTime) for protocol in self.settings.splits):
+            out = pl.scan_parquet(self.path(tables.SPLITS)).filter(
+                (pl.col("protocol") == "global_time") & (pl.col("split") != "train")
+            )
+            held = pl.scan_parquet(self.path(tables.EVENTS)).join(out, on="event", how="semi")
+            until = held.select(pl.col("at").min()).collect().item()
+        candidates = pl.scan_parquet(self.path(tables.CANDIDATES))
+        estimated(pl.scan_parquet(file), recipe, self.rows["items"], candidates, until).sink_parquet(filled)
+        tables.check(pl.scan_parquet(filled), tables.LOGGED_SLATES, file=file.name)
+        shutil.move(filled, file)
+        slates = pl.scan_parquet(file)
+        sources = slates.group_by("propensity_source").len().sort("propensity_source").collect()
+        self.propensities = {
+            **recipe.model_dump(mode="json"),
+            "fitted_until": until.isoformat() if until else None,
+            "rows": dict(sources.iter_rows()),
+            "log_loss": log_loss(slates),
+        }
+
     def chunks(self, events: pl.LazyFrame) -> list[pl.LazyFrame]:
         """The events of some users at a time, so that what goes user by user fits into memory.
 
@@ -233,6 +266,7 @@ class View:
                 if part.reasons
             },
             "dropped": dropped,
+            **({"propensities": self.propensities} if self.propensities else {}),
             "sha256": {part.name: part.sha256 for part in manifest.inputs},
             **self.notes(counts),
         }

@@ -343,6 +343,8 @@ class Mapping(Section):
     """Applied in this order, each counted."""
     splits: tuple[dict[str, object], ...] = ()
     """Which events are for training, validation and test."""
+    propensities: dict[str, object] | None = None
+    """The model that estimates propensities where the log has none, such as {model = "frequency"}."""
     _folder: Path = PrivateAttr(default=Path())
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from rlrec.errors import InputError
+from rlrec.feedback.propensity import Frequency
 from rlrec.filters import Filter
 from rlrec.splits import Protocol
 from tasks.artifacts import aside, digest_of, home, no_space
@@ -61,6 +62,7 @@ class Source:
     knowledge_origin: str = "none"
     filters: tuple[Mapping[str, object], ...] = ()
     splits: tuple[Mapping[str, object], ...] = ()
+    propensities: Mapping[str, object] | None = None
 
 
 def fetch(name: str, path: Path | None = None) -> Source:
@@ -115,7 +117,11 @@ def own_logs(file: Path) -> Source:
     """
     from tasks.sources.mapping import load_mapping  # knows this module's neighbours
 
-    judges = {"filters": TypeAdapter(tuple[Filter, ...]), "splits": TypeAdapter(tuple[Protocol, ...])}
+    judges = {
+        "filters": TypeAdapter(tuple[Filter, ...]),
+        "splits": TypeAdapter(tuple[Protocol, ...]),
+        "propensities": TypeAdapter(Frequency | None),
+    }
     mapping = load_mapping(file, judges)
     return Source(
         name=mapping.name,
@@ -128,6 +134,7 @@ def own_logs(file: Path) -> Source:
         max_reject_share=mapping.max_reject_share,
         filters=mapping.filters,
         splits=mapping.splits,
+        propensities=mapping.propensities,
     )
 
 
