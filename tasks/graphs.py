@@ -1,9 +1,11 @@
 """Tables -> Parquet graph Artifacts: the user-item graph of `train`, and item neighbourhoods along meta-paths."""
 
+import json
 import logging
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -17,6 +19,8 @@ from tasks.tracking import child
 
 logger = logging.getLogger(__name__)
 
+VERSION = "version.json"
+
 
 def graphs(
     corpus: Artifact, positive_from: float, *, target: Path, hub: int | None = None, tracking: str | None = None
@@ -24,6 +28,7 @@ def graphs(
     """EDGES of the corpus: `user-item`, and the meta-paths `item-user-item`, `item-<relation>-item`; `train` only.
 
     Users and nodes with more than `hub` items stay in `user-item`, but no meta-path leads through them.
+    VERSION says which corpus and settings they were made from; the digest leaves it out.
     Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
     """
     tables = Corpus.of(corpus.path)
@@ -32,6 +37,8 @@ def graphs(
         liked = interactions(tables, ["train"], positive_from=positive_from)
         related = metapaths(tables, liked, hub=hub)
         counts: Counter[str] = Counter()
+        settings = {"positive_from": positive_from, "hub": hub, "neighbours": related.neighbours.shape[-1]}
+        version = {"corpus": corpus.digest, **origin(tables.folders[0]), **settings}
 
         def write(draft: Path) -> int:
             draft.mkdir()
@@ -40,9 +47,10 @@ def graphs(
                 for batch in chain(edges(liked), related.edges()):
                     file.write_table(batch.to_arrow())
                     counts.update(dict(batch.group_by("relation").len().iter_rows()))
+            (draft / VERSION).write_text(json.dumps(version), encoding="utf-8")
             return counts.total()
 
-        stored = store("graphs", target, write)
+        stored = store("graphs", target, write, apart={VERSION})
         logger.info("graph edges: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
         if hub is not None:
             left_out = ", ".join(f"{name} {number:,}" for name, number in related.hubs.items())
@@ -50,3 +58,10 @@ def graphs(
         run.metrics([(f"edges/{name}", float(number), 0) for name, number in counts.items()])
         run.metrics([(f"hubs/{name}", float(number), 0) for name, number in related.hubs.items()])
         return stored
+
+
+def origin(corpus: Path) -> dict[str, Any]:
+    """The warehouse's generation and the view's settings, where the corpus was made by ingestion."""
+    file = corpus / "corpus.json"
+    told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {name: told[name] for name in ("generation", "view") if name in told}
