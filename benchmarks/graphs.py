@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--build", type=Path, nargs=2, help=argparse.SUPPRESS)
     told = parser.parse_args(arguments)
     if told.build:
-        build(*told.build, told.hubs[0])
+        corpus, target = told.build
+        build(corpus, target, told.hubs[0])
         return
     with tempfile.TemporaryDirectory(dir=told.scratch) as name:
         folder = Path(name)

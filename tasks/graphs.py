@@ -1,9 +1,11 @@
 """Tables -> Parquet graph Artifacts: the user-item graph of `train`, and item neighbourhoods along meta-paths."""
 
+import json
 import logging
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -17,9 +19,11 @@ from tasks.artifacts import Artifact, store
 from tasks.database import assure, connect
 from tasks.queries import LeakedEdges
 from tasks.tracking import child
+from tasks.views import CORPUS
 
 logger = logging.getLogger(__name__)
 
+VERSION = "version.json"
 BESIDE = 0.25  # of the memory limit for the database: the graph is in memory, too
 
 
@@ -30,6 +34,7 @@ def graphs(
     which is held against the other slices before anything is stored.
 
     Users and nodes with more than `hub` items stay in `user-item`, but no meta-path leads through them.
+    VERSION says which corpus and settings they were made from; the digest leaves it out.
     Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
 
     Raises:
@@ -41,6 +46,8 @@ def graphs(
         liked = interactions(tables, ["train"], positive_from=positive_from)
         related = metapaths(tables, liked, hub=hub)
         counts: Counter[str] = Counter()
+        settings = {"positive_from": positive_from, "hub": hub, "neighbours": related.neighbours.shape[-1]}
+        version = {"corpus": corpus.digest, **origin(tables.folders[0]), **settings}
 
         def write(draft: Path) -> int:
             draft.mkdir()
@@ -50,9 +57,10 @@ def graphs(
                     file.write_table(batch.to_arrow())
                     counts.update(dict(batch.group_by("relation").len().iter_rows()))
             assure_no_leak(draft / "edges.parquet", tables)
+            (draft / VERSION).write_text(json.dumps(version), encoding="utf-8")
             return counts.total()
 
-        stored = store("graphs", target, write)
+        stored = store("graphs", target, write, apart={VERSION})
         logger.info("graph edges: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
         if hub is not None:
             left_out = ", ".join(f"{name} {number:,}" for name, number in related.hubs.items())
@@ -71,3 +79,10 @@ def assure_no_leak(edges: Path, tables: Corpus) -> None:
     check = LeakedEdges(edges=edges, events=tables.path(EVENTS), splits=tables.path(SPLITS), protocol=WORLD)
     with connect(edges.parent.parent, part=BESIDE) as connection:
         assure(check, connection)
+
+
+def origin(corpus: Path) -> dict[str, Any]:
+    """The warehouse's generation and the view's settings, where the corpus was made by ingestion."""
+    file = corpus / CORPUS
+    told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {name: told[name] for name in ("generation", "view") if name in told}

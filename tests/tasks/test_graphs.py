@@ -1,5 +1,6 @@
 """The stored edges are the matrix and the neighbourhoods; hubs are left out only when asked for, and said."""
 
+import json
 import logging
 
 import polars as pl
@@ -11,7 +12,7 @@ from rlrec.graph.metapaths import metapaths
 from rlrec.tables import EDGES, check
 from tasks.artifacts import Artifact
 from tasks.database import BrokenCheckError
-from tasks.graphs import graphs
+from tasks.graphs import VERSION, graphs
 from tests.worlds import small_world
 
 
@@ -61,3 +62,12 @@ def test_hubs_stay_in_the_graph_and_are_named(corpus, tmp_path, caplog):
     hubs = metapaths(corpus, liked, hub=5).hubs
     assert hubs["item-user-item"] == int((liked.sum(axis=1) > 5).sum()) > 0
     assert "more than 5 items, left out of meta-paths: item-user-item " + str(hubs["item-user-item"]) in caplog.text
+
+
+def test_the_graphs_say_what_they_were_made_from(corpus, tmp_path):
+    folder = corpus.folders[0]
+    (folder / "corpus.json").write_text(json.dumps({"generation": 3, "view": {"filters": []}}))
+    made = graphs(Artifact(uri=str(folder), digest="abc", kind="corpus"), 4.0, target=tmp_path / "graphs", hub=2)
+    told = json.loads((made.path / VERSION).read_text())
+    assert told.pop("neighbours") > 0
+    assert told == {"corpus": "abc", "generation": 3, "view": {"filters": []}, "positive_from": 4.0, "hub": 2}
