@@ -1,4 +1,4 @@
-"""Intervals, all clustered by user: normal and Student, delta, cluster bootstrap, Hoeffding, empirical Bernstein."""
+"""Intervals, all clustered by user: normal and Student, delta, confidence sequence, bootstrap, Hoeffding, Bernstein."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +51,21 @@ def clustered(
     times = float(stdtrit(max(rounds.clusters - 1, 1), upper) if quantile == "student" else ndtri(upper))
     method = "delta" if is_ratio(found.base) else quantile
     return Interval(method, level, found.value - times * error, found.value + times * error, "asymptotic", error)
+
+
+def confidence_sequence(found: Estimate, rounds: Rounds, level: float, planned: int) -> Interval:
+    """V ± se·√(2(Cρ²+1)/(Cρ²)·ln(√(Cρ²+1)/α)): holds at every look at a growing log at once, for many users C.
+
+    ρ makes it narrowest near `planned` users and must not change between looks; users must arrive independently.
+    Source: Waudby-Smith et al. 2021 (asymptotic confidence sequences).
+    """
+    if planned < 1:
+        raise InputError(f"planned is {planned}, expected at least 1 user", remedy="name the number of users expected")
+    error, log = cluster_error(found.contributions, rounds), -2 * np.log(1 - level)
+    mixed = rounds.clusters * (log + np.log1p(log)) / planned
+    times = float(np.sqrt(2 * (mixed + 1) / mixed * (0.5 * np.log1p(mixed) - np.log(1 - level))))
+    low, high = found.value - times * error, found.value + times * error
+    return Interval("confidence_sequence", level, low, high, "anytime", error)
 
 
 def shards_of(clusters: int, generator: np.random.Generator) -> Int64[Array, "C"]:

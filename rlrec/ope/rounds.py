@@ -256,6 +256,27 @@ def wide(values: Array) -> Array:
     return values[:, None] if values.ndim == 1 else values
 
 
+def mixture_propensity(probabilities: Float64[Array, "L N K"], loggers: Int64[Array, "N"]) -> Float64[Array, "N K"]:
+    """Σ_l n_l/N · π_l: the propensity of a log that several loggers wrote, each for a fixed number of requests.
+
+    `probabilities[l]` is what logger l would have given to the shown item, on every row and not only on its own; the
+    shares are those of `loggers`. Weights over the mixture stay below N/n_l times those of any one logger, and only
+    some logger needs to support an action. Unbiased when contexts do not depend on the logger.
+    Source: Agarwal et al. 2017 (balanced IPS); Veach & Guibas 1995 (the balance heuristic).
+    """
+    known = len(probabilities)
+    strangers = np.count_nonzero((loggers < 0) | (loggers >= known))
+    if strangers:
+        raise InputError(
+            "OPE011 rows name a logger without probabilities",
+            column="logging_policy",
+            rows=int(strangers),
+            remedy=f"give every logger's probability of the shown item; {known} were given",
+        )
+    shares = np.bincount(loggers, minlength=known) / len(loggers)
+    return np.tensordot(shares, probabilities, axes=1)
+
+
 def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:
     """Sum over positions; a view when there is one, which a long curve feels."""
     return values[:, 0] if values.shape[1] == 1 else values.sum(axis=1)

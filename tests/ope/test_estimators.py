@@ -6,9 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlrec.errors import InputError
-from rlrec.ope.estimators import TUNED, UNTUNED, clipped_ips, dm, dr, dr_clip, dros, ips, sg_dr, sg_ips, sndr, snips
+from rlrec.ope.estimators import (
+    TUNED,
+    UNTUNED,
+    clipped_ips,
+    dm,
+    dr,
+    dr_clip,
+    dros,
+    estimate,
+    ips,
+    sg_dr,
+    sg_ips,
+    sndr,
+    snips,
+)
 from rlrec.ope.estimators import switch_dr as switch
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, mixture_propensity
 from tests.ope.worlds import TWO_CONTEXTS, Bandit, Slates
 
 PARAMETERS = {"clipped_ips": 2.0, "dr_clip": 2.0, "switch_dr": 1.5, "dros": 3.0, "sg_ips": 0.3, "sg_dr": 0.3}
@@ -40,13 +54,14 @@ def test_reference_points(reference, twelve):
     checked = 0
     for key, expected in reference["case1_inline_12_rows"]["expected"]["estimates"].items():
         name, _, parameter = key.partition("@")
-        if name == "balanced_ips_given_weights":
-            continue
         name = names.get(name, name)
-        found = TUNED[name](twelve, float(parameter)) if parameter else UNTUNED[name](twelve)
+        if name == "balanced_ips_given_weights":
+            found = estimate("snips", twelve, family="clip", parameter=float(parameter))
+        else:
+            found = TUNED[name](twelve, float(parameter)) if parameter else UNTUNED[name](twelve)
         assert found.value == pytest.approx(expected, rel=1e-9), key
         checked += 1
-    assert checked == 19
+    assert checked == 20
     errors = reference["case1_inline_12_rows"]["expected"]["intervals"]
     assert ips(twelve).standard_error == pytest.approx(errors["se_ips_ddof1"], rel=1e-9)
     assert dr(twelve).standard_error == pytest.approx(errors["se_dr_ddof1"], rel=1e-9)
@@ -283,3 +298,21 @@ def test_without_a_model_dr_is_refused():
     for estimator in (dm, dr, sndr):
         with pytest.raises(InputError, match="reward model"):
             estimator(rounds)
+
+
+def test_a_mixture_of_loggers_is_unbiased_where_no_single_one_has_support():
+    loggers, target, means = (
+        np.array([[0.8, 0.2, 0.0], [0.0, 0.5, 0.5]]),
+        np.array([0.3, 0.3, 0.4]),
+        np.arange(1.0, 4.0),
+    )
+    # each logger writes ten rows, every action as often as it plays it: the mean over this log is the expectation
+    action = np.repeat(np.tile(np.arange(3), 2), (10 * loggers).round().astype(int).reshape(-1))
+    logger = np.repeat(np.arange(2), 10)
+    mixed = mixture_propensity(loggers[:, action, None], logger)
+    assert ips(Rounds.of(means[action], mixed[:, 0], target[action])).value == pytest.approx(target @ means)
+    own = loggers[logger, action]
+    assert ips(Rounds.of(means[action], own, target[action])).value != pytest.approx(target @ means)
+    np.testing.assert_allclose(mixture_propensity(own[None, :, None], np.zeros(20, int))[:, 0], own)
+    with pytest.raises(InputError, match="OPE011"):
+        mixture_propensity(loggers[:, action, None], logger + 1)

@@ -7,7 +7,7 @@ from scipy.special import stdtrit
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
-from rlrec.ope.intervals import bootstrap, clustered, empirical_bernstein, hoeffding, shards_of
+from rlrec.ope.intervals import bootstrap, clustered, confidence_sequence, empirical_bernstein, hoeffding, shards_of
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
@@ -224,3 +224,19 @@ def test_bca_moves_with_the_skew():
         )
         assert sign * moved.low > sign * plain.low
         assert sign * moved.high > sign * plain.high
+
+
+def test_a_confidence_sequence_survives_twenty_looks_where_a_peeked_interval_fails():
+    g = np.random.default_rng(0)
+    kept = {"anytime": 0, "asymptotic": 0}
+    for _ in range(200):
+        reward, heads = g.random(2000), g.random(2000) < 0.5
+        target = np.where(heads, 0.7, 0.3)
+        logs = [Rounds.of(reward[:n], np.full(n, 0.5), target[:n]) for n in range(100, 2001, 100)]
+        for make in (clustered, lambda *given: confidence_sequence(*given, planned=1000)):
+            looks = [make(ips(log), log, 0.95) for log in logs]
+            kept[looks[0].validity] += all(look.low <= 0.5 <= look.high for look in looks)
+    assert kept["anytime"] >= 190
+    assert kept["asymptotic"] < 180
+    with pytest.raises(InputError, match="planned"):
+        confidence_sequence(ips(logs[0]), logs[0], 0.95, planned=0)
