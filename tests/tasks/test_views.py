@@ -1,6 +1,7 @@
 """A view of slates whose log tells no propensity."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,14 @@ reward_at_least = 1
 columns = { user = "u", item = "i", request = "r", time = "t", propensity = "p", value = "v" }
 time = { unit = "s" }
 """
+SEEN = """
+[[source]]
+files = "seen.csv"
+behaviour = "click"
+columns = { user = "u", item = "i", time = "t" }
+time = { unit = "s" }
+"""
+START = 1_700_000_000
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -33,3 +42,27 @@ def test_own_slates_are_filled_only_if_the_mapping_asks(tmp_path, asked):
     assert set(slates.filter(propensity_source="logged")["propensity"]) == {0.3}
     told = json.loads((folder / "corpus.json").read_text()).get("propensities")
     assert (told["model"], told["rows"]["estimated"]) == ("frequency", 45) if asked else told is None
+
+
+def test_slates_of_the_held_out_time_teach_nothing(tmp_path):
+    def filled(folder: Path, late_item: str) -> tuple[dict, pl.DataFrame]:
+        folder.mkdir()
+        shown = [f"u{n % 7},{f'i{n % 3}' if n < 50 else late_item},r{n},{START + n},,1" for n in range(60)]
+        (folder / "log.csv").write_text("\n".join(["u,i,r,t,p,v", *shown]) + "\n")
+        seen = [f"u{n % 7},i{n % 3},{START + n}" for n in range(60)]
+        (folder / "seen.csv").write_text("\n".join(["u,i,t", *seen]) + "\n")
+        mapping = folder / "own.toml"
+        mapping.write_text(OWN + SEEN + '[propensities]\nmodel = "frequency"\n[[splits]]\nprotocol = "global_time"\n')
+        source = own_logs(mapping)
+        corpus = Path(ingest(source, folder / "out", view=ViewSettings.of(source)).uri)
+        slates = pl.read_parquet(corpus / "logged_slates.parquet").sort("at")
+        return json.loads((corpus / "corpus.json").read_text())["propensities"], slates
+
+    told, one = filled(tmp_path / "one", "i0")
+    _, other = filled(tmp_path / "other", "i2")
+    until = datetime.fromtimestamp(START + 48, UTC)
+    assert told["fitted_until"] == until.isoformat()
+    before = [slates.head(50)["propensity"].to_list() for slates in (one, other)]
+    assert before[0] == before[1]
+    assert one.head(50)["item"].equals(other.head(50)["item"])
+    assert not one["item"].equals(other["item"])
