@@ -74,9 +74,7 @@ class ViewSettings(Frozen):
     @property
     def digest(self) -> str:
         """Eight digits that tell these settings from others."""
-        return hashlib.sha256(
-            self.model_dump_json(exclude=None if self.propensities else {"propensities"}).encode()
-        ).hexdigest()[:8]
+        return hashlib.sha256(self.model_dump_json(exclude_none=True).encode()).hexdigest()[:8]
 
 
 def write_view(
@@ -205,9 +203,10 @@ class View:
     def estimate_propensities(self, recipe: Frequency) -> None:
         """Fill LOGGED_SLATES where nothing was recorded; a split at one moment ends what is learned from."""
         file, filled, until = self.path(tables.LOGGED_SLATES), self.scratch / "filled.parquet", None
-        if any(isinstance(protocol, GlobalTime) for protocol in self.settings.splits):
+        moments = [protocol.protocol for protocol in self.settings.splits if isinstance(protocol, GlobalTime)]
+        if moments:
             out = pl.scan_parquet(self.path(tables.SPLITS)).filter(
-                (pl.col("protocol") == "global_time") & (pl.col("split") != "train")
+                pl.col("protocol").is_in(moments) & (pl.col("split") != "train")
             )
             held = pl.scan_parquet(self.path(tables.EVENTS)).join(out, on="event", how="semi")
             until = held.select(pl.col("at").min()).collect().item()
