@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from jaxtyping import Bool, Integer
 
 from rlrec.errors import InputError
 from tasks.sources.rawfiles import digest_of_raw, open_raw
@@ -57,12 +58,14 @@ class Block:
         if not self.text:
             (row,) = self.records.slice(line - self.first_line, 1).drop_columns(["line", "fault"]).to_pylist()
             return str(row)
-        start = line - self.first_line
-        return b"\n".join(self._split[start : start + self.spans.get(line, 1)]).decode("utf-8", "backslashreplace")
+        place = line - self.first_line
+        start, end = self.starts[place], self.starts[place + self.spans.get(line, 1)] - 1
+        return self.text[start:end].decode("utf-8", "backslashreplace")
 
     @cached_property
-    def _split(self) -> list[bytes]:
-        return self.text.split(b"\n")
+    def starts(self) -> Integer[np.ndarray, "lines+1"]:
+        """Where each line starts in the text, and where the next one would."""
+        return np.concatenate(([0], line_ends(self.text, 0) + 1))
 
 
 class Reader:
@@ -151,6 +154,22 @@ def whole_lines(text: bytes, *, final: bool) -> tuple[bytes, bytes]:
         return (text if not text or text.endswith(b"\n") else text + b"\n"), b""
     cut = text.rfind(b"\n") + 1
     return text[:cut], text[cut:]
+
+
+def line_ends(text: bytes, start: int) -> Integer[np.ndarray, "lines"]:
+    """Where the newlines are, from `start` on."""
+    return np.flatnonzero(np.frombuffer(text, np.uint8)[start:] == NEWLINE) + start
+
+
+def without_lines(
+    text: bytes, left_out: Bool[np.ndarray, "lines"], starts: Integer[np.ndarray, "lines"]
+) -> bytes:
+    """The text without some of its lines, copied stretch by stretch."""
+    if not left_out.any():
+        return text
+    change = np.flatnonzero(np.diff(left_out, prepend=True, append=True))
+    bounds = np.append(starts, len(text))[change].tolist()
+    return b"".join(text[begin:end] for begin, end in zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def transcoded(text: bytes, form: RawFile, file: Path, line: int) -> bytes:
@@ -248,22 +267,20 @@ class Layout:
         start = sum(len(part) + 1 for part in text.split(b"\n", header)[:header])
         odd: dict[int, tuple[int, list[str] | str]] = {}
         end = len(text)
-        if self.form.quote and self.form.quote.encode() in text[start:]:
-            odd, end = self.records_with_odd_quotes(text, start, first_line + header, final=final)
-        body, rest, text = text[start:end], text[end:], text[:end]
-        lines = text.count(b"\n")
-        first = first_line + header
-        numbers = np.arange(first, first + lines - header)
-        blank = 0
-        if odd or body.startswith(b"\n") or b"\n\n" in body:
-            kept = np.ones(len(numbers), dtype=bool)
-            parts = body.split(b"\n")[:-1]
-            for line, (span, _) in odd.items():
-                kept[line - first : line - first + span] = False
-            empty = np.fromiter((not part for part in parts), dtype=bool, count=len(parts)) & kept
-            blank, kept = int(empty.sum()), kept & ~empty
-            body = b"".join(parts[i] + b"\n" for i in np.flatnonzero(kept))
-            numbers = numbers[kept]
+        first, ends = first_line + header, line_ends(text, start)
+        if self.form.quote and text.find(self.form.quote.encode(), start) >= 0:
+            odd, end = self.records_with_odd_quotes(text, ends, start, first, final=final)
+        rest, text = text[end:], text[:end]
+        ends = ends[: np.searchsorted(ends, end)]
+        starts = np.concatenate(([start], ends[:-1] + 1)) if len(ends) else ends
+        lines, numbers = header + len(ends), np.arange(first, first + len(ends))
+        empty = starts == ends
+        for line, (span, _) in odd.items():
+            empty[line - first : line - first + span] = False
+        left_out, blank = empty.copy(), int(empty.sum())
+        for line, (span, _) in odd.items():
+            left_out[line - first : line - first + span] = True
+        body, numbers = without_lines(text[start:], left_out, starts - start), numbers[~left_out]
         table, faults, spaces = self.parse(body, numbers)
         good = {line: found for line, (_, found) in odd.items() if not isinstance(found, str)}
         faults |= {line: found for line, (_, found) in odd.items() if isinstance(found, str)}
@@ -390,7 +407,7 @@ class Layout:
         return numbered({name: pa.array([], pa.string()) for name in self.form.names}, np.array([], np.int64))
 
     def records_with_odd_quotes(
-        self, text: bytes, start: int, first: int, *, final: bool
+        self, text: bytes, ends: Integer[np.ndarray, "lines"], start: int, first: int, *, final: bool
     ) -> tuple[dict[int, tuple[int, list[str] | str]], int]:
         """Records whose quotes the fast parser would understand in another way, or only by what follows.
 
@@ -399,11 +416,8 @@ class Layout:
         Returns line -> (lines it spans, its fields or its fault), and where the text ends that can be parsed now.
         """
         data = np.frombuffer(text, np.uint8)
-        ends = np.flatnonzero(data == NEWLINE)
-        ends = ends[ends >= start]
         starts = np.concatenate(([start], ends[:-1] + 1))
-        quotes = np.flatnonzero(data == ord(self.form.quote))
-        quotes = quotes[quotes >= start]
+        quotes = np.flatnonzero(data[start:] == ord(self.form.quote)) + start
         before = np.searchsorted(quotes, starts)
         counts = np.diff(before, append=len(quotes))
         odd = np.flatnonzero(counts % 2).tolist()
