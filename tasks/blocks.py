@@ -63,7 +63,7 @@ class Block:
         return self.text[start:end].decode("utf-8", "backslashreplace")
 
     @cached_property
-    def starts(self) -> Integer[np.ndarray, "lines+1"]:
+    def starts(self) -> Integer[np.ndarray, "N"]:
         """Where each line starts in the text, and where the next one would."""
         return np.concatenate(([0], line_ends(self.text, 0) + 1))
 
@@ -156,14 +156,12 @@ def whole_lines(text: bytes, *, final: bool) -> tuple[bytes, bytes]:
     return text[:cut], text[cut:]
 
 
-def line_ends(text: bytes, start: int) -> Integer[np.ndarray, "lines"]:
+def line_ends(text: bytes, start: int) -> Integer[np.ndarray, "N"]:
     """Where the newlines are, from `start` on."""
     return np.flatnonzero(np.frombuffer(text, np.uint8)[start:] == NEWLINE) + start
 
 
-def without_lines(
-    text: bytes, left_out: Bool[np.ndarray, "lines"], starts: Integer[np.ndarray, "lines"]
-) -> bytes:
+def without_lines(text: bytes, left_out: Bool[np.ndarray, "N"], starts: Integer[np.ndarray, "N"]) -> bytes:
     """The text without some of its lines, copied stretch by stretch."""
     if not left_out.any():
         return text
@@ -407,7 +405,7 @@ class Layout:
         return numbered({name: pa.array([], pa.string()) for name in self.form.names}, np.array([], np.int64))
 
     def records_with_odd_quotes(
-        self, text: bytes, ends: Integer[np.ndarray, "lines"], start: int, first: int, *, final: bool
+        self, text: bytes, ends: Integer[np.ndarray, "N"], start: int, first: int, *, final: bool
     ) -> tuple[dict[int, tuple[int, list[str] | str]], int]:
         """Records whose quotes the fast parser would understand in another way, or only by what follows.
 

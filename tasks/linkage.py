@@ -78,12 +78,9 @@ def category_directions(
     items: tuple[str, ...], links: tuple[str, ...], no_genre: str
 ) -> tuple[np.ndarray, sparse.csr_array]:
     """The linked items that have a category, ascending, and for each its categories as a vector of length 1."""
-    accepted = pl.col("reason").is_null() & pl.col("filter").is_null()
-    linked = pl.scan_parquet(list(links)).filter(accepted).select("item_external")
+    linked = pl.scan_parquet(list(links)).select("item_external")
     cells = (
         pl.scan_parquet(list(items))
-        .filter(accepted)
-        .select("item_external", "categories", "reason", "filter")
         .join(linked, on="item_external", how="semi")
         .select("item_external", "categories")
         .explode("categories")

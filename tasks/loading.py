@@ -6,7 +6,7 @@ changes; commit puts the new files beside the old ones and replaces the manifest
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
@@ -22,45 +22,21 @@ from tasks import queries
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
 from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, settle_all, write_manifest
+from tasks.parts import NAMED, NAMES, OF_ONE_USER, Keys, bucket_rows, number
 from tasks.queries import Query
 from tasks.sources.rawfiles import PACKED, digest_of_raw
-from tasks.staging import REJECTS, Feed, Staged, stage
+from tasks.staging import MOMENT, PLACED, REJECTS, STAGED, TEXT, Feed, Staged, stage
 
 PREPARED = "prepared.json"
+IDS = "ids"  # folder of the arrays of ids by key
 WORKERS = 2  # buckets loaded at the same time
 DATABASE = 0.7  # of the memory limit; the rest is for blocks of text that are read, parsed and judged
 GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory
 MOST_BUCKETS = 64
+NAMES_AT_ONCE = 1 << 20
 UNPACKED = 4  # times a packed log grows, roughly
-BY_USER = ("events", "slates")
-TEXT, TEXTS = pa.string(), pa.list_(pa.string())
-MOMENT = pa.timestamp("us", "UTC")
-STAGED: dict[str, dict[str, pa.DataType]] = {
-    "events": {
-        "user_external": TEXT, "item_external": TEXT, "session_external": TEXT, "behaviour": TEXT,
-        "value": pa.float64(), "moment": MOMENT,
-    },
-    "slates": {
-        "request_external": TEXT, "user_external": TEXT, "moment": MOMENT, "position": pa.int16(),
-        "item_external": TEXT, "reward": pa.float64(), "propensity": pa.float64(), "propensity_kind": TEXT,
-        "logging_policy": TEXT, "logging_policy_version": TEXT, "candidates": TEXTS,
-    },
-    "items": {"item_external": TEXT, "title": TEXT, "year": pa.int16(), "categories": TEXTS},
-    "triples": {
-        "head_kind": TEXT, "head_external": TEXT, "relation": TEXT, "tail_kind": TEXT, "tail_external": TEXT,
-    },
-    "links": {"item_external": TEXT, "entity_external": TEXT},
-    "identifiers": {"item_external": TEXT, "authority": TEXT, "identifier": TEXT},
-    "dialogues": {
-        "dialogue_external": TEXT, "turn": pa.int32(), "role": TEXT, "text": TEXT, "items": TEXTS,
-    },
-}  # fmt: skip
-"""The columns that a staging statement gives for each table (sql/staging/README.md)."""
-JUDGED = {"line": pa.int64(), "rejected_column": TEXT, "reason": TEXT, "filter": TEXT}
-WRAPPED = {"bucket": pa.int16(), "feed": pa.int32(), "place": pa.int32()}
-PLACED = {"line": pa.int64(), "feed": pa.int32(), "place": pa.int32()}
 VOCABULARY = pa.schema([("kind", TEXT), ("external", TEXT), ("id", pa.int32()), ("bucket", pa.int16())])
 
 BASE_SCHEMAS: dict[str, pa.Schema] = {
@@ -98,8 +74,7 @@ class Prepared(Frozen):
 
     before: Manifest
     inputs: tuple[Input, ...]
-    staged: dict[str, tuple[str, ...]]
-    vocabulary: tuple[str, ...]
+    parts: dict[str, tuple[str, ...]]
     new_names: tuple[tuple[str, str, int], ...]
     memory_limit: str
     warehouse: str
@@ -115,7 +90,13 @@ def prepare(
     """
     buckets = before.buckets if before else settings.buckets or buckets_for(feeds)
     inputs: list[Input] = []
-    staged: dict[str, list[str]] = {table: [str(empty(work, table))] for table in STAGED}
+    staged: dict[str, list[str]] = {
+        table: [empty(work, table, pa.schema(list((columns | PLACED).items())))]
+        for table, columns in STAGED.items()
+        if table not in NAMED
+    }
+    parts: dict[str, list[str]] = {table: [] for table in NAMED}
+    keys, days = Keys(), set[date]()
     held = {part.key for part in before.inputs} if before else set[tuple[str, str, str]]()
     fresh, digests = set[tuple[str, str, str]](), dict[Path, str]()
     generation = before.generation + 1 if before else 1
@@ -127,18 +108,23 @@ def prepare(
             if held and key_before(feed, digests) in held:
                 continue
             part = stage(
-                replace(feed, number=number), work / f"feed{number}", connection, buckets=buckets, max_reject_share=most
-            )
+                replace(feed, number=number), work / f"feed{number}", connection,
+                buckets=buckets, keys=keys, max_reject_share=most,
+            )  # fmt: skip
             record = input_of(feed, part, number, generation)
             if record.key in fresh:
                 shutil.rmtree(part.parts.parent)
                 continue
             fresh.add(record.key)
             inputs.append(record)
-            staged[part.table].append(part.rows)
+            days |= part.days
+            if part.table in NAMED:
+                parts[part.table].append(str(part.parts))
+            elif part.counts.accepted:
+                staged[part.table].append(str(part.parts / "*.parquet"))
         if not inputs:
             return None
-        grain = before.grain if before else settings.grain or grain_for(staged, connection)
+        grain = before.grain if before else settings.grain or grain_for(days)
         found = agreement(
             tuple(staged["items"]), tuple(staged["links"]), tuple(staged["triples"]), work, connection,
             no_genre=settings.no_genre,
@@ -149,12 +135,13 @@ def prepare(
             rounded = {name: value if value is None else round(value, 4) for name, value in measured.items()}
             base = base.model_copy(update={"links_fit": found.fits, "agreement": rounded})
         old = [str(warehouse / file.path) for file in base.of("vocabulary")]
-        vocabulary, names = name_all(base, staged, old, work, connection, generation, settings.no_genre)
+        folders = [folder for some in parts.values() for folder in some]
+        names = name_all(base, staged, folders, old, work, connection, generation, settings.no_genre)
+        number_all(folders, (*old, *(file for _, file, _ in names)), keys, work, connection)
     prepared = Prepared(
         before=base,
         inputs=tuple(inputs),
-        staged={table: tuple(parts) for table, parts in staged.items()},
-        vocabulary=(*old, *vocabulary),
+        parts={table: tuple(some) for table, some in parts.items()},
         new_names=tuple(names),
         memory_limit=settings.memory_limit,
         warehouse=str(warehouse),
@@ -185,12 +172,12 @@ def input_of(feed: Feed, staged: Staged, number: int, generation: int) -> Input:
     )
 
 
-def empty(work: Path, table: str) -> Path:
-    """A staged file without rows, so that a statement always finds its columns."""
-    file = work / "empty" / f"{table}.parquet"
+def empty(work: Path, name: str, schema: pa.Schema) -> str:
+    """A Parquet file without rows, so that a statement always finds its columns."""
+    file = work / "empty" / f"{name}.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.schema(list((STAGED[table] | JUDGED | WRAPPED).items())).empty_table(), file)
-    return file
+    pq.write_table(schema.empty_table(), file)
+    return str(file)
 
 
 def inherit(giver: Path, before: Manifest | None, warehouse: Path, settings: Settings) -> Manifest:
@@ -242,51 +229,48 @@ def buckets_for(feeds: Sequence[Feed]) -> int:
     return min(MOST_BUCKETS, 1 << max(0, (size // BUCKET_BYTES).bit_length()))
 
 
-def grain_for(staged: dict[str, list[str]], connection: duckdb.DuckDBPyConnection) -> str:
+def grain_for(days: Collection[date]) -> str:
     """The finest period that makes at most `MOST_PERIODS` partitions; `none` when even years are more."""
-    columns = ", ".join(f"count(distinct date_trunc('{grain}', moment))" for grain in GRAINS)
-    rows = connection.execute(
-        f"select {columns} from read_parquet($staged, union_by_name = true) where reason is null and filter is null",
-        {"staged": [*staged["events"], *staged["slates"]]},
-    ).fetchone()
-    periods = dict(zip(GRAINS, rows or (), strict=True))
+    periods = {
+        "day": len(days),
+        "month": len({(day.year, day.month) for day in days}),
+        "year": len({day.year for day in days}),
+    }
     return next((grain for grain in GRAINS if periods[grain] <= MOST_PERIODS), "none")
 
 
 def name_all(
     base: Manifest,
-    staged: dict[str, list[str]],
-    old: list[str],
+    staged: Mapping[str, Sequence[str]],
+    folders: Sequence[str],
+    old: Sequence[str],
     work: Path,
     connection: duckdb.DuckDBPyConnection,
     generation: int,
     no_genre: str,
-) -> tuple[list[str], list[tuple[str, str, int]]]:
-    """Files with the new names of each kind and their ids, and (kind, file, rows); known names keep theirs."""
-    none = work / "empty" / "vocabulary.parquet"
-    pq.write_table(VOCABULARY.empty_table(), none)
-    known = (*old, str(none))
-    parts = {table: tuple(files) for table, files in staged.items()}
-    by_user = (*parts["events"], *parts["slates"])
+) -> list[tuple[str, str, int]]:
+    """Files with the new names of each kind and their ids, as (kind, file, rows); known names keep theirs."""
+    known = (*old, empty(work, "vocabulary", VOCABULARY))
+    tables = {table: tuple(files) for table, files in staged.items()}
     last = base.vocabulary.get
-    made: list[str] = []
     names: list[tuple[str, str, int]] = []
 
     def add(kind: str, query: Query) -> None:
         file = work / f"vocabulary-{kind}-g{generation:05d}.parquet"
         if rows := run(query, file, connection):
-            made.append(str(file))
             names.append((kind, str(file), rows))
 
-    add("user", queries.NewUsers(staged=by_user, triples=parts["triples"], known=known, last=last("user", 0)))
+    def found(kind: str) -> tuple[str, ...]:
+        return names_of(kind, folders, work)
+
+    add("user", queries.NewUsers(names=found("user"), triples=tables["triples"], known=known, last=last("user", 0)))
     add(
         "item",
         queries.NewItems(
-            staged=by_user,
-            items=parts["items"],
-            slates=parts["slates"],
-            triples=parts["triples"],
-            dialogues=parts["dialogues"],
+            names=found("item"),
+            items=tables["items"],
+            triples=tables["triples"],
+            dialogues=tables["dialogues"],
             known=known,
             last=last("item", 0),
         ),
@@ -294,21 +278,35 @@ def name_all(
     add(
         "entity",
         queries.NewEntities(
-            items=parts["items"],
-            links=parts["links"],
-            triples=parts["triples"],
-            vocabulary=(*known, *made),
+            items=tables["items"],
+            links=tables["links"],
+            triples=tables["triples"],
+            vocabulary=(*known, *(file for _, file, _ in names)),
             known=known,
             linked=base.links_fit,
             no_genre=no_genre,
             last=last("entity", 0),
         ),
     )
-    for kind, table in (("session", "events"), ("request", "slates")):
-        if len(parts[table]) > 1:
-            both = (*parts[table], parts["events"][0], parts["slates"][0])  # so that either column is there
-            add(kind, queries.NewSessions(kind=kind, staged=both, known=known, last=last(kind, 0)))
-    return made, names
+    for kind in OF_ONE_USER:
+        add(kind, queries.NewSessions(kind=kind, names=found(kind), known=known, last=last(kind, 0)))
+    return names
+
+
+def number_all(
+    folders: Sequence[str], vocabulary: tuple[str, ...], keys: Keys, work: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    """Write, kind by kind, the ids of the names in all parts by their keys."""
+    for kind, size in keys.taken.items():
+        query = queries.NumberedNames(kind=kind, names=names_of(kind, folders, work), vocabulary=vocabulary)
+        found = connection.sql(query.text, params=query.parameters).to_arrow_reader(NAMES_AT_ONCE)
+        number(found, size, work / IDS / kind)
+
+
+def names_of(kind: str, folders: Sequence[str], work: Path) -> tuple[str, ...]:
+    """The files with the names of a kind, or one without rows."""
+    found = (Path(folder) / "names" / kind for folder in folders)
+    return (*(str(folder / "*.parquet") for folder in found if folder.exists()), empty(work, "names", NAMES))
 
 
 def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
@@ -321,15 +319,14 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
     files: list[DataFile] = []
     scratch = into / f"scratch{bucket}"
     scratch.mkdir(parents=True, exist_ok=True)
-    vocabulary = (*prepared.vocabulary, str(work / "empty" / "vocabulary.parquet"))
+    ids = {kind: work / IDS / kind for kinds in NAMED.values() for kind in kinds}
     with connect(scratch, prepared.memory_limit, share=WORKERS, part=DATABASE) as connection:
-        for table in BY_USER:
-            staged = prepared.staged[table]
-            if len(staged) == 1:
+        for table, folders in prepared.parts.items():
+            parts = [part for folder in folders for part in sorted(Path(folder).glob("*.arrow"))]
+            if not parts:
                 continue
-            query = (queries.BaseEvents if table == "events" else queries.BaseSlates)(
-                staged=staged, vocabulary=vocabulary, bucket=bucket, grain=base.grain
-            )
+            query = queries.BaseRows(grain=base.grain)
+            connection.register("rows", bucket_rows(parts, bucket, table, ids))
             connection.execute(f"create or replace table fresh as {query.text}", query.parameters)
             periods = connection.execute("select distinct period from fresh order by period").fetchall()
             for (day,) in periods:
@@ -451,13 +448,12 @@ def other_files(part: Input, prepared: Prepared, work: Path, generation: int) ->
     found: list[tuple[str, str, Path, int]] = []
     if part.counts.quarantined:
         found.append(("quarantine", f"{BASE}/quarantine/{stem}", folder / "rejects.parquet", part.counts.quarantined))
-    if part.table not in BY_USER:
+    if part.table not in NAMED and part.counts.accepted:
         target = folder / "accepted.parquet"
         columns = ", ".join(f'"{name}"' for name in STAGED[part.table])
         with connect(work, prepared.memory_limit) as connection:
             execute(
-                f"copy (select {columns}, line, feed, place from read_parquet($staged) "
-                "where reason is null and filter is null order by line, place) "
+                f"copy (select {columns}, line, feed, place from read_parquet($staged) order by line, place) "
                 "to $target (format parquet, compression zstd)",
                 connection,
                 target,

@@ -47,11 +47,6 @@ class Stage(Query):
     several: ClassVar[bool] = False
     with_place: ClassVar[bool] = False
 
-    @property
-    def bucket_by(self) -> str | None:
-        """The column with the user, for tables that are kept by user."""
-        return "user_external" if self.table in ("events", "slates") else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Own(Stage):
@@ -124,27 +119,11 @@ class OwnSlates(Own):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedCounts(Query):
-    """What became of a block's rows."""
+class Buckets(Query):
+    """Where the rows of the users in the relation `names` go."""
 
-    file = "staging/staged_counts.sql"
-    staged: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedLines(Query):
-    """How many of a block's records have rows."""
-
-    file = "staging/staged_lines.sql"
-    staged: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedRejects(Query):
-    """A block's rejected rows."""
-
-    file = "staging/staged_rejects.sql"
-    staged: Path
+    file = "staging/buckets.sql"
+    buckets: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +131,7 @@ class NewUsers(Query):
     """Users to add to VOCABULARY."""
 
     file = "base/new_users.sql"
-    staged: tuple[str, ...]
+    names: tuple[str, ...]
     triples: tuple[str, ...]
     known: tuple[str, ...]
     last: int
@@ -163,9 +142,8 @@ class NewItems(Query):
     """Items to add to VOCABULARY."""
 
     file = "base/new_items.sql"
-    staged: tuple[str, ...]
+    names: tuple[str, ...]
     items: tuple[str, ...]
-    slates: tuple[str, ...]
     triples: tuple[str, ...]
     dialogues: tuple[str, ...]
     known: tuple[str, ...]
@@ -193,48 +171,27 @@ class NewSessions(Query):
 
     file = "base/new_sessions.sql"
     kind: str
-    staged: tuple[str, ...]
+    names: tuple[str, ...]
     known: tuple[str, ...]
     last: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseEvents(Query):
-    """Accepted events of one bucket, with dense ids."""
+class NumberedNames(Query):
+    """The ids of the names of one kind, by their keys."""
 
-    file = "base/events.sql"
-    staged: tuple[str, ...]
+    file = "base/numbered_names.sql"
+    kind: str
+    names: tuple[str, ...]
     vocabulary: tuple[str, ...]
-    bucket: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseRows(Query):
+    """Rows of one bucket from the relation `rows`, with the period of each."""
+
+    file = "base/rows.sql"
     grain: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseSlates(Query):
-    """Accepted rows of logged slates of one bucket, with dense ids."""
-
-    file = "base/slates.sql"
-    staged: tuple[str, ...]
-    vocabulary: tuple[str, ...]
-    bucket: int
-    grain: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedFirst(Query):
-    """The first accepted rows of a part."""
-
-    file = "staging/staged_first.sql"
-    staged: Path
-    most: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedDays(Query):
-    """The days of a part."""
-
-    file = "staging/staged_days.sql"
-    staged: Path
 
 
 @dataclass(frozen=True, kw_only=True)

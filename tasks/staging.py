@@ -1,25 +1,56 @@
-"""Raw files -> staged Parquet: each record typed and judged by its source's SQL; none is lost, bad ones kept apart."""
+"""Raw files -> staged parts: each record typed and judged by its source's SQL; none is lost, bad ones kept apart."""
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlrec.errors import InputError
 from tasks.blocks import NOT_TEXT, Block, Reader, shown
-from tasks.database import BrokenCheckError, execute, rows_of
-from tasks.queries import StagedCounts, StagedLines, StagedRejects
+from tasks.database import BrokenCheckError
+from tasks.parts import NAMED, Keys, write_part
 from tasks.sources.catalogue.bundle import Feed
 from tasks.sources.registry import MAX_REJECT_SHARE, RawFile
 
 WORKERS = 2
-ROW_GROUP = 16_384  # small, so that a bucket's rows are read without the others'
+ROWS_AT_ONCE = 1 << 20
+TEXT, TEXTS = pa.string(), pa.list_(pa.string())
+MOMENT = pa.timestamp("us", "UTC")
+STAGED: dict[str, dict[str, pa.DataType]] = {
+    "events": {
+        "user_external": TEXT, "item_external": TEXT, "session_external": TEXT, "behaviour": TEXT,
+        "value": pa.float64(), "moment": MOMENT,
+    },
+    "slates": {
+        "request_external": TEXT, "user_external": TEXT, "moment": MOMENT, "position": pa.int16(),
+        "item_external": TEXT, "reward": pa.float64(), "propensity": pa.float64(), "propensity_kind": TEXT,
+        "logging_policy": TEXT, "logging_policy_version": TEXT, "candidates": TEXTS,
+    },
+    "items": {"item_external": TEXT, "title": TEXT, "year": pa.int16(), "categories": TEXTS},
+    "triples": {
+        "head_kind": TEXT, "head_external": TEXT, "relation": TEXT, "tail_kind": TEXT, "tail_external": TEXT,
+    },
+    "links": {"item_external": TEXT, "entity_external": TEXT},
+    "identifiers": {"item_external": TEXT, "authority": TEXT, "identifier": TEXT},
+    "dialogues": {
+        "dialogue_external": TEXT, "turn": pa.int32(), "role": TEXT, "text": TEXT, "items": TEXTS,
+    },
+}  # fmt: skip
+"""The columns that a staging statement gives for each table (sql/staging/README.md)."""
+PLACED = {"line": pa.int64(), "feed": pa.int32(), "place": pa.int32()}
+ACCEPTED = pc.field("reason").is_null() & pc.field("filter").is_null()
+EPOCH = date(1970, 1, 1)
+GROUP = ["rejected_column", "reason", "filter"]
 REJECTS = pa.schema(
     [
         ("file", pa.string()),
@@ -29,12 +60,6 @@ REJECTS = pa.schema(
         ("raw", pa.string()),
     ]
 )
-BUCKET = """(
-    ord({key}[-1]) * 7919::bigint + ord({key}[-2]) * 104729::bigint + ord({key}[-3]) * 1299709::bigint
-    + ord({key}[1]) * 31 + ord({key}[2]) * 961 + length({key}) + 2000000
-) % 65521 % {buckets}"""
-"""Where a user's rows go. Arithmetic on characters: DuckDB's own hash differs between its versions. The constant
-outweighs the -1 that ord gives for a character that is not there; characters go up to 1,114,111, too many for int32."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +92,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Staged:
-    """A raw file after staging: a folder of judged parts, a Parquet file of its rejects, the counts, its SHA-256."""
+    """A raw file after staging: a folder of its accepted rows, a Parquet file of its rejects, the counts, its SHA-256.
+
+    Tables that are kept by user lie in parts (`tasks/parts.py`), others in Parquet files; `days`: on which they lie.
+    """
 
     name: str
     table: str
@@ -76,11 +104,7 @@ class Staged:
     counts: Counts
     reasons: tuple[Reason, ...]
     sha256: str
-
-    @property
-    def rows(self) -> str:
-        """The parts, as DuckDB and Polars read them."""
-        return str(self.parts / "*.parquet")
+    days: frozenset[date]
 
 
 def stage(
@@ -89,6 +113,7 @@ def stage(
     connection: duckdb.DuckDBPyConnection,
     *,
     buckets: int = 1,
+    keys: Keys | None = None,
     max_reject_share: float = MAX_REJECT_SHARE,
 ) -> Staged:
     """Read a file block by block and run its staging statement on each; parts and rejects land in `folder`.
@@ -99,10 +124,9 @@ def stage(
     """
     parts = folder / "parts"
     parts.mkdir(parents=True)
-    reader = Reader(feed.file, feed.form)
+    reader, keys = Reader(feed.file, feed.form), keys or Keys()
     blocks = iter(reader)
-    total, reasons = Tally(), Counter[tuple[str | None, str]]()
-    lock, first = threading.Lock(), dict[tuple[str | None, str], int]()
+    total, lock, days = Tally(), threading.Lock(), set[int]()
     rejects = folder / "rejects.parquet"
     with pq.ParquetWriter(rejects, REJECTS, compression="zstd") as quarantine, Workers(connection) as workers:
 
@@ -112,16 +136,16 @@ def stage(
                     block = next(blocks, None)
                 if block is None:
                     return
-                part = parts / f"{block.first_line:012d}.parquet"
-                found = judge(feed, block, part, cursor, buckets)
+                for place, rows in enumerate(judged(feed, block, cursor)):
+                    accepted = accepted_rows(feed, rows)
+                    some = days_of(accepted)
+                    keep(feed, accepted, parts, f"{block.first_line:012d}-{place:03d}", buckets, keys, connection)
+                    with lock:
+                        total.add_rows(rows)
+                        days.update(some)
+                        write_rejects(feed, block, rows, quarantine)
                 with lock:
-                    total.add(block, found)
-                    for row in found:
-                        if row["reason"] is not None:
-                            key = (row["rejected_column"], row["reason"])
-                            reasons[key] += row["rows"]
-                            first[key] = min(first.get(key, row["first_line"]), row["first_line"])
-                    write_rejects(feed, block, part, cursor, quarantine)
+                    total.add_lines(block)
 
         workers.run(work)
     counts = total.counts()
@@ -129,13 +153,8 @@ def stage(
         raise BrokenCheckError(f"{feed.name}: the lines do not add up: {counts}")
     if counts.rows != counts.accepted + counts.quarantined + sum(counts.dropped.values()):
         raise BrokenCheckError(f"{feed.name}: the rows do not add up: {counts}")
-    told = tuple(
-        Reason(column, reason, number, first[column, reason])
-        for (column, reason), number in sorted(
-            reasons.items(), key=lambda item: (-item[1], item[0][1], str(item[0][0]))
-        )
-    )
-    staged = Staged(feed.name, feed.statement.table, parts, rejects, counts, told, reader.sha256)
+    at = frozenset(EPOCH + timedelta(days=day) for day in days)
+    staged = Staged(feed.name, feed.statement.table, parts, rejects, counts, total.told(), reader.sha256, at)
     refuse_many_rejects(feed, staged, max_reject_share)
     return staged
 
@@ -146,24 +165,38 @@ class Tally:
 
     sums: Counter[str] = field(default_factory=Counter[str])
     dropped: Counter[str] = field(default_factory=Counter[str])
+    reasons: Counter[tuple[str | None, str]] = field(default_factory=Counter[tuple[str | None, str]])
+    first_lines: dict[tuple[str | None, str], int] = field(default_factory=dict[tuple[str | None, str], int])
 
-    def add(self, block: Block, found: list[dict[str, Any]]) -> None:
-        """Add one block's lines and the groups of its staged rows."""
+    def add_lines(self, block: Block) -> None:
+        """Add a block's lines."""
         for name in ("lines", "header", "blank", "continued"):
             self.sums[name] += getattr(block, name)
         self.sums["read"] += block.records.num_rows
-        for row in found:
-            self.sums["rows"] += row["rows"]
-            if row["reason"] is not None:
-                self.sums["quarantined"] += row["rows"]
-            elif row["filter"] is not None:
-                self.dropped[row["filter"]] += row["rows"]
+
+    def add_rows(self, judged: pa.Table) -> None:
+        """Add judged rows, by what became of them."""
+        self.sums["rows"] += len(judged)
+        refused = judged.filter(~ACCEPTED).group_by(GROUP).aggregate([("line", "count"), ("line", "min")])
+        for group in refused.to_pylist():
+            number = group["line_count"]
+            if group["reason"] is None:
+                self.dropped[group["filter"]] += number
             else:
-                self.sums["accepted"] += row["rows"]
+                key, line = (group["rejected_column"], group["reason"]), int(group["line_min"] or 0)
+                self.reasons[key] += number
+                self.first_lines[key] = min(self.first_lines.get(key, line), line)
+        self.sums["quarantined"] = self.reasons.total()
+        self.sums["accepted"] = self.sums["rows"] - self.sums["quarantined"] - self.dropped.total()
 
     def counts(self) -> Counts:
         """As a frozen record."""
         return Counts(**self.sums, dropped=dict(sorted(self.dropped.items())))
+
+    def told(self) -> tuple[Reason, ...]:
+        """Why rows were rejected, the most frequent reason first."""
+        ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0][1], str(item[0][0])))
+        return tuple(Reason(*key, number, self.first_lines[key]) for key, number in ordered)
 
 
 class Workers:
@@ -186,46 +219,78 @@ class Workers:
                 future.result()
 
 
-def judge(
-    feed: Feed, block: Block, part: Path, cursor: duckdb.DuckDBPyConnection, buckets: int
-) -> list[dict[str, Any]]:
-    """Write the block's staged rows as a Parquet file; return them counted by reason and filter.
+def judged(feed: Feed, block: Block, cursor: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+    """The block's rows, some at a time: the columns of the feed's table, line, place, and what became of each.
 
     Raises:
         BrokenCheckError: a record has no row.
     """
-    key = feed.statement.bucket_by
-    bucket = BUCKET.format(key=key, buckets=buckets) if key and buckets > 1 else "0"
-    order = "order by bucket" if key and buckets > 1 else ""
+    statement, lines, several = feed.statement, 0, list[Any]()
+    place = "" if statement.with_place else ", 0 as place"
     cursor.register("block", block.records)
-    place = "" if feed.statement.with_place else ", 0 as place"
-    execute(
-        f"copy (select *, coalesce({bucket}, 0)::smallint as bucket, {feed.number} as feed{place} "
-        f"from (\n{feed.statement.text}\n) {order}) "
-        f"to $part (format parquet, compression lz4_raw, row_group_size {ROW_GROUP}, dictionary_size_limit 1)",
-        cursor,
-        part,
-        **feed.statement.parameters,
-        part=str(part),
-    )
-    found = rows_of(StagedCounts(staged=part), cursor)
-    several = feed.statement.several
-    lines = rows_of(StagedLines(staged=part), cursor)[0]["lines"] if several else sum(row["rows"] for row in found)
+    found = cursor.sql(f"select *{place} from (\n{statement.text}\n)", params=statement.parameters)
+    for batch in found.to_arrow_reader(ROWS_AT_ONCE):
+        rows = pa.Table.from_batches([batch])
+        if statement.several:
+            several.append(np.unique(rows["line"].to_numpy()))
+        lines += len(rows)
+        yield rows
+    if several:
+        lines = len(np.unique(np.concatenate(several)))
     if lines != block.records.num_rows:
         raise BrokenCheckError(
             f"{feed.name}: {block.records.num_rows} records from line {block.first_line}, but {lines} were staged"
         )
-    return found
 
 
-def write_rejects(
-    feed: Feed, block: Block, part: Path, cursor: duckdb.DuckDBPyConnection, target: pq.ParquetWriter
+def accepted_rows(feed: Feed, judged: pa.Table) -> pa.Table:
+    """The accepted ones of judged rows, typed as their table promises."""
+    rows = judged.filter(ACCEPTED) if any(judged[name].null_count < len(judged) for name in GROUP[1:]) else judged
+    columns = STAGED[feed.statement.table]
+    numbered = rows.select([*columns, "line", "place"]).append_column(
+        "feed", pa.repeat(pa.scalar(feed.number, pa.int32()), len(rows))
+    )
+    return numbered.select([*columns, *PLACED]).cast(pa.schema(list((columns | PLACED).items())))
+
+
+def keep(
+    feed: Feed, rows: pa.Table, parts: Path, stem: str, buckets: int, keys: Keys, connection: duckdb.DuckDBPyConnection
 ) -> None:
-    """Add the block's rejected rows to the quarantine, each with the record as it stands in the file."""
-    rows = rows_of(StagedRejects(staged=part), cursor)
+    """Write accepted rows, if there are any."""
+    if not len(rows):
+        return
+    if feed.statement.table in NAMED:
+        write_part(feed.statement.table, rows, parts, stem, buckets, keys, connection)
+    else:
+        pq.write_table(rows, parts / f"{stem}.parquet", compression="lz4")
+
+
+def days_of(rows: pa.Table) -> list[int]:
+    """On which days, counted from 1970, rows lie that have a time."""
+    if "moment" not in rows.column_names:
+        return []
+    days = pc.call_function("drop_null", [pc.call_function("unique", [rows["moment"].cast(pa.date32())])])
+    return days.cast(pa.int32()).to_pylist()
+
+
+def write_rejects(feed: Feed, block: Block, judged: pa.Table, target: pq.ParquetWriter) -> None:
+    """Add rejected rows to the quarantine, each with the record as it stands in the file."""
+    rows = rejects_of(judged)
     if rows:
         told = [{"file": feed.name, **row, "raw": block.raw(row["line"])} for row in rows]
         target.write_table(pa.Table.from_pylist(told, schema=REJECTS))
+
+
+def rejects_of(judged: pa.Table) -> list[dict[str, Any]]:
+    """Line, column and reason of the rejected rows, in order."""
+    if judged["reason"].null_count == len(judged):
+        return []
+    bad = judged.filter(pc.field("reason").is_valid()).select(["line", "rejected_column", "reason"])
+    return (
+        bad.rename_columns(["line", "column", "reason"])
+        .sort_by([("line", "ascending"), ("column", "ascending")])
+        .to_pylist()
+    )
 
 
 def refuse_many_rejects(feed: Feed, staged: Staged, most: float) -> None:

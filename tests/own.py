@@ -8,6 +8,7 @@ import polars as pl
 from tasks.database import connect
 from tasks.sources.mapping import load_mapping
 from tasks.staging import Counts, stage
+from tests.accepted import accepted_of
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ def stage_own(mapping: Path, most: float | None = 1.0) -> Understood:
     out = mapping.parent / "staged"
     with connect(mapping.parent) as connection:
         staged = stage(feed, out, connection, max_reject_share=most)
-    rows = pl.read_parquet(staged.rows)
-    accepted = rows.filter(pl.col("reason").is_null() & pl.col("filter").is_null()).sort("line")
+        accepted = accepted_of(feed, connection)
     rejects = pl.read_parquet(staged.rejects).select("line", "column", "reason").sort("line").rows()
     return Understood(staged.counts, accepted, rejects)
 

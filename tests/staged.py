@@ -7,9 +7,10 @@ import polars as pl
 from tasks.database import connect
 from tasks.sources import fetch
 from tasks.staging import stage
+from tests.accepted import accepted_of
 from tests.own import Understood
 
-JUDGEMENT = ("line", "rejected_column", "reason", "filter", "bucket", "feed", "place")
+JUDGEMENT = ("line", "feed", "place")
 
 
 def stage_source(name: str, raw: Path, scratch: Path) -> list[Understood]:
@@ -18,10 +19,8 @@ def stage_source(name: str, raw: Path, scratch: Path) -> list[Understood]:
     with connect(scratch) as connection:
         for place, feed in enumerate(fetch(name, raw).feeds):
             done = stage(feed, scratch / f"staged{place}", connection, max_reject_share=1.0)
-            rows = pl.read_parquet(done.rows).sort("line", "place", maintain_order=True)
             rejects = pl.read_parquet(done.rejects).select("line", "column", "reason").sort("line").rows()
-            accepted = rows.filter(pl.col("reason").is_null() & pl.col("filter").is_null())
-            understood.append(Understood(done.counts, accepted, rejects))
+            understood.append(Understood(done.counts, accepted_of(feed, connection), rejects))
     return understood
 
 

@@ -5,7 +5,7 @@
 with described as (
     select item_external as item_id
     from read_parquet($items)
-    where reason is null and filter is null and len(list_filter(categories, lambda name: name <> $no_genre)) > 0
+    where len(list_filter(categories, lambda name: name <> $no_genre)) > 0
 ),
 
 links as (
@@ -13,7 +13,6 @@ links as (
         item_external as item_id,
         entity_external as entity
     from read_parquet($links)
-    where reason is null and filter is null
 ),
 
 knowledge as (
@@ -22,7 +21,6 @@ knowledge as (
         relation,
         tail_external as tail
     from read_parquet($knowledge)
-    where reason is null and filter is null
 ),
 
 linked as (

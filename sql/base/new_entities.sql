@@ -10,7 +10,7 @@ linked as (
     select links.entity_external as external
     from read_parquet($links) as links
     inner join items on links.item_external = items.external
-    where links.reason is null and links.filter is null and $linked
+    where $linked
 ),
 
 mentioned as (
@@ -18,13 +18,11 @@ mentioned as (
         unnest([head_external, tail_external]) as external,
         unnest([head_kind, tail_kind]) as kind
     from read_parquet($triples)
-    where reason is null and filter is null
 ),
 
 entities as (
     select 'genre:' || unnest(list_filter(categories, lambda name: name <> $no_genre)) as external
     from read_parquet($items)
-    where reason is null and filter is null
     union
     select external from mentioned
     where kind = 'entity'

@@ -2,21 +2,13 @@
 -- Columns: kind, external, id (goes on after the known ones), bucket (null). Items include those that no event
 -- mentions, so that item ids do not depend on the events. In the order of their numbers, then of their text.
 with named as (
-    select item_external as external
-    from read_parquet($staged, union_by_name = true)
-    where reason is null and filter is null
+    select external
+    from read_parquet($names)
 ),
 
 described as (
     select item_external as external
     from read_parquet($items)
-    where reason is null and filter is null
-),
-
-offered as (
-    select unnest(candidates) as external
-    from read_parquet($slates)
-    where reason is null and filter is null
 ),
 
 mentioned as (
@@ -24,21 +16,17 @@ mentioned as (
         unnest([head_external, tail_external]) as external,
         unnest([head_kind, tail_kind]) as kind
     from read_parquet($triples)
-    where reason is null and filter is null
 ),
 
 talked as (
     select unnest(items) as external
     from read_parquet($dialogues)
-    where reason is null and filter is null
 ),
 
 items as (
     select external from named
     union
     select external from described
-    union
-    select external from offered
     union
     select external from mentioned
     where kind = 'item'

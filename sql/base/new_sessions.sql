@@ -1,27 +1,10 @@
 -- Grain: one row per session (or request, $kind) that no earlier ingestion knows, to be added to the table VOCABULARY.
--- Columns: kind, external, id (goes on after the known ones), bucket. A session is one user's: its name starts with the
--- user's (with \ before / and \, so that no two are alike), unless it is the same: logs number sessions per user.
-with named as (
-    select
-        replace(replace(user_external, '\', '\\'), '/', '\/')
-        || case when own_external = user_external then '' else '/' || own_external end as external,
-        bucket
-    from (
-        select
-            user_external,
-            bucket,
-            case when $kind = 'session' then session_external else request_external end as own_external
-        from read_parquet($staged, union_by_name = true)
-        where reason is null and filter is null
-    ) as rows_of_kind
-    where own_external is not null
-),
-
-sessions as (
+-- Columns: kind, external, id (goes on after the known ones), bucket.
+with sessions as (
     select
         external,
         any_value(bucket) as bucket
-    from named
+    from read_parquet($names)
     group by external
 ),
 

@@ -3,10 +3,9 @@
 -- text.
 with named as (
     select
-        user_external as external,
+        external,
         bucket
-    from read_parquet($staged, union_by_name = true)
-    where reason is null and filter is null
+    from read_parquet($names)
 ),
 
 mentioned as (
@@ -14,7 +13,6 @@ mentioned as (
         unnest([head_external, tail_external]) as external,
         unnest([head_kind, tail_kind]) as kind
     from read_parquet($triples)
-    where reason is null and filter is null
 ),
 
 users as (

@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 
 from tasks.blocks import Block, Reader
-from tasks.database import connect, rows_of
-from tasks.queries import Own, StagedDays, StagedFirst, StagedRejects
+from tasks.database import connect
+from tasks.queries import Own
 from tasks.sources.infer import MOST_SHOWN, are_numbers, clock_of, sample, written
 from tasks.sources.mapping import Mapping
-from tasks.staging import Counts, Feed, Tally, judge
+from tasks.staging import EPOCH, Counts, Feed, Tally, accepted_rows, days_of, judged, rejects_of
 
 RECORDS = 100_000
 BLOCK_BYTES = 1 << 20
@@ -79,22 +79,19 @@ def preview(mapping: Mapping, rows: int = 10, records: int = RECORDS) -> Preview
         InputError: a file or column is missing, or a file cannot be read as the mapping says.
     """
     with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
-        files = tuple(preview_file(feed, Path(scratch), connection, rows, records) for feed in mapping.feeds())
+        files = tuple(preview_file(feed, connection, rows, records) for feed in mapping.feeds())
     return Preview(files, (*unusable(files, mapping.max_reject_share), *gaps(files)))
 
 
-def preview_file(
-    feed: Feed, scratch: Path, connection: duckdb.DuckDBPyConnection, rows: int, records: int
-) -> FilePreview:
+def preview_file(feed: Feed, connection: duckdb.DuckDBPyConnection, rows: int, records: int) -> FilePreview:
     """The start of one file.
 
     Raises:
         InputError: the file cannot be read as the mapping says.
     """
-    tally, part, complete = Tally(), scratch / "part.parquet", True
+    tally, complete = Tally(), True
     first: list[dict[str, Any]] = []
     rejects: list[Reject] = []
-    reasons = defaultdict[tuple[str | None, str], int](int)
     days: set[date] = set()
     columns: tuple[Column, ...] = ()
     for block in Reader(feed.file, feed.form, BLOCK_BYTES):
@@ -102,23 +99,23 @@ def preview_file(
             complete = False
             break
         columns = columns or columns_of(feed, block)
-        found = judge(feed, block, part, connection, buckets=1)
-        tally.add(block, found)
-        for group in found:
-            if group["reason"] is not None:
-                reasons[group["rejected_column"], group["reason"]] += group["rows"]
-        first += rows_of(StagedFirst(staged=part, most=rows - len(first)), connection)
-        days |= {row["day"] for row in rows_of(StagedDays(staged=part), connection)}
-        if len(rejects) < rows:
-            told = rows_of(StagedRejects(staged=part), connection, rows - len(rejects))
-            rejects += [Reject(row["line"], row["column"], row["reason"], block.raw(row["line"])) for row in told]
+        tally.add_lines(block)
+        for found in judged(feed, block, connection):
+            tally.add_rows(found)
+            accepted = accepted_rows(feed, found)
+            first += accepted.sort_by("line").slice(0, rows - len(first)).drop_columns(["feed"]).to_pylist()
+            days |= {EPOCH + timedelta(days=day) for day in days_of(accepted)}
+            rejects += [
+                Reject(row["line"], row["column"], row["reason"], block.raw(row["line"]))
+                for row in rejects_of(found)[: rows - len(rejects)]
+            ]
     return FilePreview(
         feed.name,
         feed.statement.table,
         columns,
         tuple(first),
         tally.counts(),
-        dict(sorted(reasons.items(), key=lambda item: -item[1])),
+        dict(tally.reasons.most_common()),
         tuple(rejects),
         complete,
         frozenset(days),

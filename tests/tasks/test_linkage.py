@@ -19,10 +19,8 @@ NO_GENRE = "unknown"
 
 
 def staged(folder: Path, name: str, rows: list[tuple], columns: tuple[str, ...]) -> tuple[str, ...]:
-    """A staged file whose lines are all accepted."""
-    nothing = pl.lit(None, pl.String)
-    frame = pl.DataFrame(rows, schema=list(columns), orient="row").with_columns(reason=nothing, filter=nothing)
-    frame.write_parquet(folder / f"{name}.parquet")
+    """A staged file."""
+    pl.DataFrame(rows, schema=list(columns), orient="row").write_parquet(folder / f"{name}.parquet")
     return (str(folder / f"{name}.parquet"),)
 
 

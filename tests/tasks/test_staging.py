@@ -14,7 +14,7 @@ from tasks.database import BrokenCheckError, connect
 from tasks.sources import ML_100K, fetch
 from tasks.sources.catalogue import Feed, movielens
 from tasks.sources.registry import GENRES
-from tasks.staging import Counts, Staged, stage
+from tasks.staging import Counts, Staged, judged, stage
 from tests.tiny import write_tiny
 
 RATINGS = ML_100K.layout("official").ratings
@@ -30,12 +30,14 @@ def connection(tmp_path_factory):
 
 
 def staged_feed(feed: Feed, folder: Path, connection, most: float = 1.0, **options) -> tuple[Staged, pl.DataFrame]:
-    """Stage a feed; its accepted rows by line."""
+    """Stage a feed; its judged rows by line."""
     target = folder / "staged"
     shutil.rmtree(target, ignore_errors=True)
     staged = stage(feed, target, connection, max_reject_share=most, **options)
-    rows = pl.read_parquet(staged.rows) if staged.counts.rows else pl.DataFrame()
-    return staged, rows.sort("line", "place") if len(rows) else rows
+    found = [
+        pl.DataFrame(rows) for block in blocks.Reader(feed.file, feed.form) for rows in judged(feed, block, connection)
+    ]
+    return staged, pl.concat(found).sort("line", "place")
 
 
 def stage_text(text: str | bytes, folder: Path, connection, most: float = 1.0) -> tuple[Staged, pl.DataFrame]:
@@ -198,16 +200,6 @@ def test_both_item_layouts_stage_alike(connection, tmp_path):
     feed = Feed(tmp_path / "ml-100k.item", atomic, movielens.NamedItems(genre_separator=" "))
     assert staged_feed(feed, tmp_path, connection)[1].select(columns).equals(flagged)
     assert flagged.select("title", "year").row(0) == ("Señor Film 1", 1960)
-
-
-def test_the_number_of_buckets_changes_where_rows_lie_and_nothing_else(connection, tmp_path):
-    source = fetch("ml-100k", write_tiny(tmp_path / "raw"))
-    one, many = (staged_feed(source.feeds[0], tmp_path, connection, buckets=count)[1] for count in (1, 8))
-    assert one.drop("bucket").equals(many.drop("bucket"))
-    of_user = many.group_by("user_external").agg(pl.col("bucket").n_unique())
-    assert of_user["bucket"].max() == 1
-    assert set(many["bucket"]) <= set(range(8))
-    assert many["bucket"].n_unique() > 1
 
 
 def test_a_line_that_gets_lost_breaks_a_check(connection, tmp_path, monkeypatch):

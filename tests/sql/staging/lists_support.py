@@ -10,6 +10,7 @@ from tasks.queries import Stage
 from tasks.sources.catalogue import Feed
 from tasks.sources.registry import RawFile
 from tasks.staging import Counts, stage
+from tests.accepted import accepted_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ def staged(form: RawFile, statement: Stage, content: str | Path, folder: Path, m
     if isinstance(content, str):
         file.write_text(content, encoding=form.encoding)
     out = folder / f"staged{len(list(folder.iterdir()))}"
+    feed = Feed(file, form, statement)
     with connect(folder) as connection:
-        found = stage(Feed(file, form, statement), out, connection, max_reject_share=most)
-    accepted = pl.col("reason").is_null() & pl.col("filter").is_null()
-    rows = pl.read_parquet(found.rows).filter(accepted)
+        found = stage(feed, out, connection, max_reject_share=most)
+        rows = accepted_of(feed, connection)
     order = [name for name in ("line", "place", "turn") if name in rows.columns]
     rejects = pl.read_parquet(found.rejects).select("line", "column", "reason").sort("line", maintain_order=True)
     return Understood(found.counts, rows.sort(order, maintain_order=True), rejects.rows())
