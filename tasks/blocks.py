@@ -283,6 +283,8 @@ class Layout:
         good = {line: found for line, (_, found) in odd.items() if not isinstance(found, str)}
         faults |= {line: found for line, (_, found) in odd.items() if isinstance(found, str)}
         records = pa.concat_tables([table, *self.singles(good), *self.faulty(faults)])
+        for place, name in enumerate(self.form.names if self.form.trimmed else ()):
+            records = records.set_column(place, name, pc.call_function("ascii_trim_whitespace", [records[name]]))
         continued = sum(span - 1 for span, _ in odd.values())
         spans = {line: span for line, (span, _) in odd.items() if span > 1}
         block = Block(records, first_line, lines, header, blank + spaces, continued, text, spans)

@@ -1,5 +1,6 @@
 """One frozen dataclass per .sql file: the file's name, and the values of its $named parameters."""
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
@@ -50,7 +51,7 @@ class Stage(Query):
 
 @dataclass(frozen=True, kw_only=True)
 class Own(Stage):
-    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, or of `own_json.sql`'s.
+    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, once its columns are trimmed text.
 
     `roles` and `columns` say, place by place, which column of the file plays which role.
     """
@@ -59,6 +60,8 @@ class Own(Stage):
     columns: tuple[str, ...]
     paths: tuple[str, ...] = ()
     """For JSON lines: a JSON pointer for each column that `own_json.sql` gives."""
+    trimmed: bool = False
+    """Whether the columns are text without blanks around it; else `own_trimmed.sql` makes them so."""
     clock: str = "none"
     per_second: int = 1
     pattern: str = "%Y"
@@ -75,16 +78,18 @@ class Own(Stage):
     @property
     def text(self) -> str:
         """The statement, with what it reads in place of the raw block."""
+        trim = () if self.trimmed else ("staging/own_trimmed.sql",)
         inner = ("staging/own_json.sql",) if self.paths else ()
         text = super().text
-        for file in ("staging/own_typed.sql", *inner):
+        for file in ("staging/own_typed.sql", *trim, *inner):
             text = f"with block as (\n{(SQL / file).read_text()}\n)\n\nselect * from (\n{text}\n)"
         return text
 
     @property
     def parameters(self) -> dict[str, Value]:
-        """Parameter name to value."""
-        return {name: value for name, value in super().parameters.items() if self.paths or name != "paths"}
+        """Parameter name to value, of those that the statement names."""
+        named = set(re.findall(r"\$(\w+)", self.text))
+        return {name: value for name, value in super().parameters.items() if name in named}
 
 
 @dataclass(frozen=True, kw_only=True)

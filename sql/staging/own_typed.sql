@@ -2,53 +2,26 @@
 -- Columns: line; fault; ids as text without blanks around them, empty for none; behaviour (null: not listed); value,
 -- reward, propensity (null: none, or no number) and their texts; moment (null: none, or time_fault says why).
 -- $clock is none, number, pattern or iso; $per_second: ticks in a second; a local time is one of $zone.
--- Only texts that start or end with a sign up to the blank are trimmed: trim with $blanks is slow, and plain trim would
--- take Unicode's blanks too.
-with told as (
+-- Reads columns without blanks around them: sql/staging/own_trimmed.sql.
+with named as (
     select
         line,
         fault,
-        candidates_raw,
-        propensities_raw,
-        columns(* exclude (line, fault, candidates_raw, propensities_raw))::varchar
-    from block
-),
-
-trimmed as (
-    select
-        line,
-        fault,
-        candidates_raw,
-        propensities_raw,
-        case
-            when
-                columns(* exclude (line, fault, candidates_raw, propensities_raw)) >= '!'
-                and columns(* exclude (line, fault, candidates_raw, propensities_raw))[-1] >= '!'
-                then columns(* exclude (line, fault, candidates_raw, propensities_raw))
-            else coalesce(trim(columns(* exclude (line, fault, candidates_raw, propensities_raw)), $blanks), '')
-        end
-    from told
-),
-
-named as (
-    select
-        line,
-        fault,
-        user_raw as user_external,
-        item_raw as item_external,
+        coalesce(user_raw, '') as user_external,
+        coalesce(item_raw, '') as item_external,
         nullif(session_raw, '') as session_external,
-        request_raw as request_external,
-        behaviour_raw as behaviour_text,
-        value_raw as value_text,
-        position_raw as position_text,
-        propensity_raw as propensity_text,
-        lower(reward_raw) as reward_text,
+        coalesce(request_raw, '') as request_external,
+        coalesce(behaviour_raw, '') as behaviour_text,
+        coalesce(value_raw, '') as value_text,
+        coalesce(position_raw, '') as position_text,
+        coalesce(propensity_raw, '') as propensity_text,
+        lower(coalesce(reward_raw, '')) as reward_text,
         nullif(logging_policy_raw, '') as logging_policy,
         nullif(logging_policy_version_raw, '') as logging_policy_version,
         candidates_raw,
         propensities_raw,
-        time_raw as time_text
-    from trimmed
+        coalesce(time_raw, '') as time_text
+    from block
 ),
 
 read as (

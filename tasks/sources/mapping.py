@@ -262,6 +262,7 @@ class Source(Section):
             optional=tuple(column for column in places.values() if column.startswith(ABSENT)),
             called=tuple(f"{role}_raw" for role in places),
             labels=self.names,
+            trimmed=kind != "parquet",
         )
         self._find_columns(file, form)
         return form
@@ -295,6 +296,7 @@ class Source(Section):
             "columns": tuple(by_role.values()),
             "behaviour": self.behaviour or "",
             "others": self.others,
+            "trimmed": form.trimmed,
             **(self.time.parameters if self.time else {}),
         }
         if form.kind == "lines":
