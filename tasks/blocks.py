@@ -31,6 +31,7 @@ LONGEST_HEADER = 100  # lines
 SPARE = (b"\x01", b"\x02", b"\x03", b"\x04")  # no blanks, and text hardly holds them: in place of several characters
 SEPARATORS = {"\t": "TAB", "::": "'::'", ",": "','", ";": "';'", "|": "'|'", " ": "a space"}
 NEWLINE = ord("\n")
+BLANKS = (b" ", b"\t", b"\v", b"\f", b"\r")  # of ASCII, but for the line end
 SHOWN = 120
 UNCLOSED = "a quote is not closed"
 NOT_TEXT = "not UTF-8 text"
@@ -161,10 +162,8 @@ def line_ends(text: bytes, start: int) -> Integer[np.ndarray, "N"]:
     return np.flatnonzero(np.frombuffer(text, np.uint8)[start:] == NEWLINE) + start
 
 
-def without_lines(text: bytes, left_out: Bool[np.ndarray, "N"], starts: Integer[np.ndarray, "N"]) -> bytes:
+def without_lines(text: memoryview, left_out: Bool[np.ndarray, "N"], starts: Integer[np.ndarray, "N"]) -> bytes:
     """The text without some of its lines, copied stretch by stretch."""
-    if not left_out.any():
-        return text
     change = np.flatnonzero(np.diff(left_out, prepend=True, append=True))
     bounds = np.append(starts, len(text))[change].tolist()
     return b"".join(text[begin:end] for begin, end in zip(bounds[::2], bounds[1::2], strict=True))
@@ -262,7 +261,9 @@ class Layout:
 
     def block(self, text: bytes, first_line: int, header: int, *, final: bool) -> tuple[Block, bytes]:
         """Parse these lines; bytes of a record that the text does not end come back as the rest."""
-        start = sum(len(part) + 1 for part in text.split(b"\n", header)[:header])
+        start = 0
+        for _ in range(header):
+            start = text.index(b"\n", start) + 1
         odd: dict[int, tuple[int, list[str] | str]] = {}
         end = len(text)
         first, ends = first_line + header, line_ends(text, start)
@@ -278,13 +279,16 @@ class Layout:
         left_out, blank = empty.copy(), int(empty.sum())
         for line, (span, _) in odd.items():
             left_out[line - first : line - first + span] = True
-        body, numbers = without_lines(text[start:], left_out, starts - start), numbers[~left_out]
+        body, numbers = without_lines(memoryview(text)[start:], left_out, starts - start), numbers[~left_out]
         table, faults, spaces = self.parse(body, numbers)
         good = {line: found for line, (_, found) in odd.items() if not isinstance(found, str)}
         faults |= {line: found for line, (_, found) in odd.items() if isinstance(found, str)}
         records = pa.concat_tables([table, *self.singles(good), *self.faulty(faults)])
-        for place, name in enumerate(self.form.names if self.form.trimmed else ()):
-            records = records.set_column(place, name, pc.call_function("ascii_trim_whitespace", [records[name]]))
+        if self.form.trimmed and any(blank in text for blank in BLANKS):
+            for place, name in enumerate(self.form.names):
+                if self.form.columns[place] not in self.places:
+                    continue
+                records = records.set_column(place, name, pc.call_function("ascii_trim_whitespace", [records[name]]))
         continued = sum(span - 1 for span, _ in odd.values())
         spans = {line: span for line, (span, _) in odd.items() if span > 1}
         block = Block(records, first_line, lines, header, blank + spaces, continued, text, spans)

@@ -51,7 +51,7 @@ class Stage(Query):
 
 @dataclass(frozen=True, kw_only=True)
 class Own(Stage):
-    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, once its columns are trimmed text.
+    """Somebody's own log: the statement reads what `own_typed.sql` makes of a record, whose columns are trimmed text.
 
     `roles` and `columns` say, place by place, which column of the file plays which role.
     """

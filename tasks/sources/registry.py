@@ -26,7 +26,8 @@ class RawFile:
 
     `kind` is `fields` (separated text), `lines` (the whole line is the one column `raw`) or `parquet`. `optional`
     columns may be missing from the header, and are null then. A file without a header has `labels` in its place, or
-    exactly the required columns. ASCII blanks around a field are no part of it where fields are `trimmed`. SQL calls a column by its name up to the colon, or as it is `called`.
+    exactly the required columns. ASCII blanks around a field are no part of it where fields are `trimmed`. SQL
+    calls a column by its name up to the colon, or as it is `called`.
     """
 
     name: str

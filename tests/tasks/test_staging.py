@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rlrec.errors import InputError
 from tasks import blocks, queries
 from tasks.database import BrokenCheckError, connect
-from tasks.sources import ML_100K, fetch
+from tasks.sources import ML_100K
 from tasks.sources.catalogue import Feed, movielens
 from tasks.sources.registry import GENRES
 from tasks.staging import Counts, Staged, judged, stage
