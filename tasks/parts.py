@@ -98,7 +98,8 @@ def write_names(kind: str, texts: pa.Array, owner: pa.Array, folder: Path, stem:
     """Write names under the next keys; the first of these."""
     first = keys.take(kind, len(texts))
     names = pa.table([pa.array(np.arange(first, first + len(texts)), KEY), texts, owner], schema=NAMES)
-    pq.write_table(names, made(folder / "names" / kind) / f"{stem}.parquet", compression="lz4")
+    target = made(folder / "names" / kind) / f"{stem}.parquet"
+    pq.write_table(names, target, compression="lz4", use_dictionary=False, write_statistics=False)
     return first
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -24,6 +24,7 @@ from tasks.sources.registry import MAX_REJECT_SHARE, RawFile
 
 WORKERS = 2
 ROWS_AT_ONCE = 1 << 20
+BATCH = 1 << 17  # rows that DuckDB hands over at a time; larger ones it copies more than once
 TEXT, TEXTS = pa.string(), pa.list_(pa.string())
 MOMENT = pa.timestamp("us", "UTC")
 STAGED: dict[str, dict[str, pa.DataType]] = {
@@ -229,8 +230,7 @@ def judged(feed: Feed, block: Block, cursor: duckdb.DuckDBPyConnection) -> Itera
     place = "" if statement.with_place else ", 0 as place"
     cursor.register("block", block.records)
     found = cursor.sql(f"select *{place} from (\n{statement.text}\n)", params=statement.parameters)
-    for batch in found.to_arrow_reader(ROWS_AT_ONCE):
-        rows = pa.Table.from_batches([batch])
+    for rows in tables(found.to_arrow_reader(BATCH)):
         if statement.several:
             several.append(np.unique(rows["line"].to_numpy()))
         lines += len(rows)
@@ -241,6 +241,18 @@ def judged(feed: Feed, block: Block, cursor: duckdb.DuckDBPyConnection) -> Itera
         raise BrokenCheckError(
             f"{feed.name}: {block.records.num_rows} records from line {block.first_line}, but {lines} were staged"
         )
+
+
+def tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches put together, as many as reach `ROWS_AT_ONCE`."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(map(len, held)) >= ROWS_AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def accepted_rows(feed: Feed, judged: pa.Table) -> pa.Table:

@@ -78,6 +78,8 @@ timed as (
                 then
                     make_timestamptz(
                         case
+                            when $per_second <= 1000000 and ticks = trunc(ticks) and ticks < 1e15
+                                then ticks::bigint * (1000000 // $per_second)
                             when not regexp_full_match(time_text, '[0-9]{1,19}')
                                 then round(ticks / $per_second * 1000000)::bigint
                             when $per_second > 1000000 then time_text::bigint // ($per_second // 1000000)
