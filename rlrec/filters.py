@@ -163,15 +163,15 @@ def with_sessions(events: Events, minutes: float) -> Events:
     Raises:
         InputError: some events have no time.
     """
-    untimed = sum(batch["at"].null_count() for batch in events())
+    gap = round(60 * minutes) * SECOND
+    sessions, untimed = Numbers(), 0
+    for batch, begins in beginnings(events, gap):
+        sessions.add(batch["user"].to_numpy(), begins)
+        untimed += batch["at"].null_count()
     if untimed:
         raise InputError(
             "sessions_by_gap needs the time of every event", column="at", rows=untimed, remedy="leave the filter out"
         )
-    gap = round(60 * minutes) * SECOND
-    sessions = Numbers()
-    for batch, begins in beginnings(events, gap):
-        sessions.add(batch["user"].to_numpy(), begins)
     others = np.cumsum(sessions.of, dtype=np.int64) - sessions.of
 
     def batches() -> Iterator[pl.DataFrame]:
@@ -192,7 +192,7 @@ def beginnings(events: Events, gap: int) -> Iterator[tuple[pl.DataFrame, Integer
         user = batch["user"].to_numpy()
         latest.reach(user)
         earlier = batch.select(before.fill_null(pl.Series(latest.of[user]))).to_series().to_numpy()
-        at = batch["at"].to_physical().to_numpy()
+        at = batch["at"].to_physical().fill_null(0).to_numpy()
         latest.of[user] = at  # of a user's events the last one counts
         yield batch, (at - earlier > gap).astype(np.int32)
 
