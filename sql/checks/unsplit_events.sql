@@ -2,11 +2,11 @@
 -- Columns: event, protocol, times.
 -- The number of rows and the sum of hashes tell in one pass which protocols have other events than there are; only
 -- theirs are then compared one by one.
-with events as (
+with events as not materialized (
     select event from read_parquet($events)
 ),
 
-splits as (
+splits as not materialized (
     select
         event,
         protocol
