@@ -111,9 +111,9 @@ def apply(events: Events, filters: Sequence[Filter], distinct: Distinct) -> tupl
 def counted(events: Events, rows: dict[int, int], place: int) -> Events:
     """The same events; each pass leaves its number of rows."""
 
-    def batches() -> Iterator[pl.DataFrame]:
+    def batches(*columns: str) -> Iterator[pl.DataFrame]:
         rows[place] = 0
-        for batch in events():
+        for batch in events(*columns):
             rows[place] += batch.height
             yield batch
 
@@ -138,7 +138,7 @@ def passed(events: Events, chosen: Filter, distinct: Distinct) -> Events:
             return with_sessions(events, chosen.minutes)
         case SessionLength():
             sizes = Numbers()
-            for batch in events():
+            for batch in events("session"):
                 sizes.add(batch["session"].drop_nulls().to_numpy())
             return where(events, kept_ids("session", sizes.of >= chosen.least))
         case KCore():
@@ -148,7 +148,8 @@ def passed(events: Events, chosen: Filter, distinct: Distinct) -> Events:
 
 def where(events: Events, kept: pl.Expr) -> Events:
     """The events for which an expression holds."""
-    return lambda: (batch.filter(kept) for batch in events())
+    needed = kept.meta.root_names()
+    return lambda *columns: (batch.filter(kept) for batch in events(*columns, *(needed if columns else ())))
 
 
 def moment(at: datetime) -> pl.Expr:
@@ -165,7 +166,7 @@ def with_sessions(events: Events, minutes: float) -> Events:
     """
     gap = round(60 * minutes) * SECOND
     sessions, untimed = Numbers(), 0
-    for batch, begins in beginnings(events, gap):
+    for batch, begins in beginnings(events, gap, "user"):
         sessions.add(batch["user"].to_numpy(), begins)
         untimed += batch["at"].null_count()
     if untimed:
@@ -174,9 +175,9 @@ def with_sessions(events: Events, minutes: float) -> Events:
         )
     others = np.cumsum(sessions.of, dtype=np.int64) - sessions.of
 
-    def batches() -> Iterator[pl.DataFrame]:
+    def batches(*columns: str) -> Iterator[pl.DataFrame]:
         own = Numbers()
-        for batch, begins in beginnings(events, gap):
+        for batch, begins in beginnings(events, gap, *columns):
             user = batch["user"].to_numpy()
             session = others[user] + own.before(user, begins) + begins
             yield batch.with_columns(session=pl.Series(session, dtype=pl.Int64))
@@ -184,11 +185,11 @@ def with_sessions(events: Events, minutes: float) -> Events:
     return batches
 
 
-def beginnings(events: Events, gap: int) -> Iterator[tuple[pl.DataFrame, Integer[np.ndarray, "E"]]]:
+def beginnings(events: Events, gap: int, *columns: str) -> Iterator[tuple[pl.DataFrame, Integer[np.ndarray, "E"]]]:
     """Batches, with 1 for each event that comes more than `gap` microseconds after its user's one before, else 0."""
     latest = Numbers(np.int64, LONG_AGO)
     before = pl.col("at").to_physical().shift(1).over("user")
-    for batch in events():
+    for batch in events(*columns, *(("user", "at") if columns else ())):
         user = batch["user"].to_numpy()
         latest.reach(user)
         earlier = batch.select(before.fill_null(pl.Series(latest.of[user]))).to_series().to_numpy()
@@ -208,8 +209,8 @@ def k_core(
         for batch in pairs():
             user, item = batch["user"].to_numpy(), batch["item"].to_numpy()
             kept = users[user] & items[item]
-            np.add.at(of_user, user[kept], 1)
-            np.add.at(of_item, item[kept], 1)
+            np.add.at(of_user, user[kept], np.int32(1))
+            np.add.at(of_item, item[kept], np.int32(1))
         before = users.sum() + items.sum()
         users, items, done = of_user >= least_items, of_item >= least_users, done + 1
         if users.sum() + items.sum() == before:

@@ -4,7 +4,7 @@ EVENTS are numbered in the order of time (of equal times, by user and item), so 
 each item's and each session's in their order. What is held between batches is a number for each user, item or session.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,16 @@ from jaxtyping import Bool, Integer
 
 EVENTS_AT_ONCE = 500_000
 
-Events = Callable[[], Iterator[pl.DataFrame]]
-"""Starts a pass: batches of events, in the order of `event`."""
+Events = Callable[..., Iterator[pl.DataFrame]]
+"""Starts a pass: batches of events, in the order of `event`, with at least the columns named, or with all."""
 
 
-def stored(file: Path, columns: Sequence[str] | None = None) -> Events:
-    """Passes over a Parquet file, over some of its columns."""
+def stored(file: Path) -> Events:
+    """Passes over a Parquet file."""
 
-    def batches() -> Iterator[pl.DataFrame]:
+    def batches(*columns: str) -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(EVENTS_AT_ONCE, columns=columns and list(columns)):
+            for batch in parquet.iter_batches(EVENTS_AT_ONCE, columns=list(dict.fromkeys(columns)) or None):
                 yield pl.DataFrame(batch)
 
     return batches
@@ -45,7 +45,7 @@ class Numbers:
     def add(self, ids: Integer[np.ndarray, "E"], weights: Integer[np.ndarray, "E"] | int = 1) -> None:
         """Add each row's weight to the number of its id."""
         self.reach(ids)
-        np.add.at(self.of, ids, weights)
+        np.add.at(self.of, ids, np.asarray(weights, self.of.dtype))  # slow between types
 
     def before(self, ids: Integer[np.ndarray, "E"], weights: Integer[np.ndarray, "E"]) -> Integer[np.ndarray, "E"]:
         """The number of each row's id before the row; then add the rows, too."""
@@ -60,7 +60,7 @@ class Numbers:
 def present(events: Events, kind: str) -> Bool[np.ndarray, "N"]:
     """Whether each id stands in the events."""
     found = Numbers(bool)
-    for batch in events():
+    for batch in events(kind):
         ids = batch[kind].to_numpy()
         found.reach(ids)
         found.of[ids] = True

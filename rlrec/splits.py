@@ -45,9 +45,9 @@ def chronological_shares(
     bounds = [int(bound * whole) for bound in accumulate(parts)]
     positive = pl.col("value").is_null() | (pl.col("value") >= positive_from)
     positives, places = Numbers(), Numbers()
-    for batch in events():
+    for batch in events("user", "value"):
         positives.add(batch["user"].to_numpy(), batch.select(positive.cast(pl.Int32)).to_series().to_numpy())
-    for batch in events():
+    for batch in events("event", "user", "value"):
         user = batch["user"].to_numpy()
         place = places.before(user, batch.select(positive.cast(pl.Int32)).to_series().to_numpy()).astype(np.int64)
         number = positives.of[user].astype(np.int64)
@@ -62,7 +62,7 @@ def untimed(events: Events) -> bool:
         InputError: only some have one.
     """
     lacking = total = 0
-    for batch in events():
+    for batch in events("at"):
         lacking, total = lacking + batch["at"].null_count(), total + batch.height
     if 0 < lacking < total:
         raise InputError(
@@ -175,9 +175,9 @@ def split(events: Events, chosen: Protocol) -> Iterator[pl.DataFrame]:
 def by_user(events: Events, chosen: LeaveOneOut | UserFraction) -> Iterator[pl.DataFrame]:
     """A pass to count each user's events, and one to place them."""
     sizes, places = Numbers(), Numbers()
-    for batch in events():
+    for batch in events("user"):
         sizes.add(batch["user"].to_numpy())
-    for batch in events():
+    for batch in events("event", "user"):
         user = batch["user"].to_numpy()
         size = sizes.of[user]
         back = size - places.before(user, np.ones_like(user)) - 1
@@ -192,16 +192,16 @@ def by_user(events: Events, chosen: LeaveOneOut | UserFraction) -> Iterator[pl.D
 def by_time(events: Events, chosen: GlobalTime) -> Iterator[pl.DataFrame]:
     """The events of each moment in one slice: that of the first of the events that a share would hold out."""
     needed(events, "at", chosen.protocol)
-    number = sum(batch.height for batch in events())
+    number = sum(batch.height for batch in events("event"))
     earlier = (1 - chosen.test - chosen.validation, 1 - chosen.test)
     cuts = [min(number - 1, max(0, int(number * share + ROUNDING))) for share in earlier]
     moments, start = [np.iinfo(np.int64).max] * len(cuts), 0
-    for batch in events():
+    for batch in events("at"):
         for which, cut in enumerate(cuts):
             if start <= cut < start + batch.height:
                 moments[which] = int(batch["at"].to_physical()[cut - start])
         start += batch.height
-    for batch in events():
+    for batch in events("event", "at"):
         at = batch["at"].to_physical().to_numpy()
         yield sliced(batch, np.searchsorted(moments, at, side="right"), SLICES, chosen.protocol)
 
@@ -213,7 +213,7 @@ def by_session(events: Events, chosen: BySession) -> Iterator[pl.DataFrame]:
     number = int(begun.sum())
     test, validation = (share_of(number, share) for share in (chosen.test, chosen.validation))
     slices, rank = np.full(len(begun), -1, dtype=np.int8), 0
-    for batch in events():
+    for batch in events("event", "session"):
         fresh = batch["session"].unique(maintain_order=True).to_numpy()
         fresh = fresh[slices[fresh] < 0]
         slices[fresh] = latest(number - 1 - np.arange(rank, rank + len(fresh)), test, validation)
@@ -226,7 +226,7 @@ def cold(
 ) -> Iterator[pl.DataFrame]:
     """The first events of what was drawn are support, its others test; all else is for training."""
     drawn, places = draw(events, kind, chosen.share, chosen.seed), Numbers()
-    for batch in events():
+    for batch in events("event", kind):
         ids = batch[kind].to_numpy()
         later = places.before(ids, np.ones_like(ids)) >= chosen.support
         yield sliced(batch, np.where(drawn[ids], 1 + later, 0), names, chosen.protocol)
@@ -259,7 +259,7 @@ def draw(events: Events, kind: str, share: float, seed: int) -> Bool[np.ndarray,
 
 def needed(events: Events, column: str, protocol: str) -> None:
     """Refuse events that lack what a protocol stands on."""
-    lacking = sum(batch[column].null_count() for batch in events())
+    lacking = sum(batch[column].null_count() for batch in events(column))
     if lacking:
         raise InputError(
             f"the protocol {protocol} needs {column} of every event",

@@ -32,7 +32,6 @@ from tasks.staging import Counts
 CORPUS = "corpus.json"
 GENRE = "item.genre"
 POSITIVE_FROM = 4.0  # of five stars
-PLACING = ("event", "user", "session", "item", "value", "at")  # what protocols place events by
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
@@ -180,13 +179,15 @@ class View:
         """Each pair of user and item once."""
         seen, pairs = self.scratch / "seen.parquet", self.scratch / "pairs.parquet"
         columns = {name: tables.EVENTS.columns[name] for name in ("user", "item")}
-        write_batches((batch.select(*columns) for batch in events()), tables.Table("pairs", columns, key=()), seen)
+        write_batches(
+            (batch.select(*columns) for batch in events(*columns)), tables.Table("pairs", columns, key=()), seen
+        )
         run(queries.DistinctPairs(events=seen), pairs, self.connection)
         return stored(pairs)
 
     def make_splits(self) -> None:
         """SPLITS: the world's chronological protocol and the ones asked for, each placing every event once."""
-        events = stored(self.path(tables.EVENTS), PLACING)
+        events = stored(self.path(tables.EVENTS))
         asked = (split(events, protocol) for protocol in self.settings.splits)
         write_batches(chain(self.world(events), *asked), tables.SPLITS, self.path(tables.SPLITS))
 
@@ -307,8 +308,15 @@ def counts_of(part: Input) -> dict[str, Any]:
 
 def write_batches(batches: Iterable[pl.DataFrame], table: tables.Table, target: Path) -> int:
     """Write a table batch by batch, each checked against the schema; return the number of rows."""
-    rows = 0
-    with pq.ParquetWriter(target, pl.DataFrame(schema=table.schema).to_arrow().schema, compression="zstd") as file:
+    rows, schema = 0, pl.DataFrame(schema=table.schema).to_arrow().schema
+    growing = [name for name in table.columns if name == "event"]
+    with pq.ParquetWriter(
+        target,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in table.columns if name not in growing],  # pyright: ignore[reportArgumentType] - the stub knows no lists
+        column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED"),
+    ) as file:
         for batch in batches:
             tables.check(batch, table, file=target.name, unique=False)
             file.write_table(batch.to_arrow())

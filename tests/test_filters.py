@@ -52,12 +52,12 @@ def distinct(events: Events) -> Events:
     """The pairs, in memory."""
     pairs = pl.DataFrame(schema={"user": pl.Int32, "item": pl.Int32})
     pairs = pl.concat([pairs, *(batch.select("user", "item") for batch in events())]).unique()
-    return lambda: pairs.iter_slices(7)
+    return lambda *_: pairs.iter_slices(7)
 
 
 def filtered(events: pl.DataFrame, *filters, size: int = 3) -> tuple[pl.DataFrame, list[int]]:
     """What passes, in batches of a size, and what each filter dropped."""
-    kept, rows = apply(lambda: events.iter_slices(size), filters, distinct)
+    kept, rows = apply(lambda *_: events.iter_slices(size), filters, distinct)
     passed = pl.concat([events.clear(), *kept()])
     assert (rows[0], rows[len(filters)]) == (events.height, passed.height)
     return passed, [rows[place] - rows[place + 1] for place in range(len(filters))]
@@ -104,7 +104,7 @@ def test_a_k_core_is_the_largest_and_a_fixpoint(drawn, users, items):
 
 def test_one_round_of_a_k_core_may_leave_more():
     chain = events_of([(u, i, "view", 0) for u, i in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]])
-    pairs = distinct(lambda: chain.iter_slices(2))
+    pairs = distinct(lambda *_: chain.iter_slices(2))
     users, items = k_core(pairs, 2, 2, rounds=1)
     assert np.flatnonzero(users).tolist() == [1, 2]
     assert np.flatnonzero(items).tolist() == [2, 3]

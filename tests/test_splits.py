@@ -43,7 +43,7 @@ def events_of(rows: list[tuple[int, int, float | None, int | None]]) -> pl.DataF
 
 def split_of(events: pl.DataFrame, size: int = 7, **options: object) -> pl.DataFrame:
     """The events with their slice, placed in batches of a size."""
-    batches = chronological_shares(lambda: events.iter_slices(size), positive_from=4.0, **options)  # pyright: ignore[reportArgumentType]
+    batches = chronological_shares(lambda *_: events.iter_slices(size), positive_from=4.0, **options)  # pyright: ignore[reportArgumentType]
     splits = pl.concat(batches)
     check(splits, SPLITS)
     return events.join(splits, on="event", validate="1:1", maintain_order="left")
@@ -123,9 +123,9 @@ def test_equal_times_are_ordered_by_item():
 
 def test_some_events_without_time_are_refused():
     every, some = ([(1, 1, 5.0, None), (1, 2, 5.0, second)] for second in (None, 3))
-    assert untimed(lambda: events_of(every).iter_slices(1))
+    assert untimed(lambda *_: events_of(every).iter_slices(1))
     with pytest.raises(InputError, match="no time") as refusal:
-        untimed(lambda: events_of(some).iter_slices(1))
+        untimed(lambda *_: events_of(some).iter_slices(1))
     assert (refusal.value.column, refusal.value.rows) == ("at", 1)
 
 
@@ -158,7 +158,7 @@ timed_rows = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 8), st.integer
 def placed(rows: list[tuple[int, int, int]], protocol, size: int = 5) -> pl.DataFrame:
     """The events with their slice, placed in batches of a size."""
     events = timed(rows)
-    splits = pl.concat(split(lambda: events.iter_slices(size), protocol))
+    splits = pl.concat(split(lambda *_: events.iter_slices(size), protocol))
     check(splits, SPLITS)
     return events.join(splits, on="event", validate="1:1", maintain_order="left")
 
@@ -259,7 +259,7 @@ def test_cold_items_train_on_their_support_only_and_cold_users_on_nothing(rows, 
 def test_protocols_say_what_they_lack():
     events = events_of([(1, 1, None, None), (1, 2, None, None)])
     with pytest.raises(InputError, match="global_time needs at of every event"):
-        list(split(lambda: events.iter_slices(1), GlobalTime()))
+        list(split(lambda *_: events.iter_slices(1), GlobalTime()))
     with pytest.raises(InputError, match="by_session needs session") as refusal:
-        list(split(lambda: events.iter_slices(1), BySession()))
+        list(split(lambda *_: events.iter_slices(1), BySession()))
     assert "sessions_by_gap" in str(refusal.value.remedy)
