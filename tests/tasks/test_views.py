@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rlrec.splits import WORLD_SLICES
-from rlrec.tables import EVENTS
+from rlrec.tables import EVENTS, SPLITS
 from tasks.sources.obtain import own_logs
 from tasks.views import ViewSettings
 from tasks.warehouse import ingest
@@ -108,3 +108,12 @@ def test_every_filter_and_every_split_of_a_view(tmp_path):
     assert splits["protocol"].unique(maintain_order=True).to_list() == ["world", *protocols]
     assert splits["event"].to_list() == events["event"].to_list() * 7
     assert events.columns == list(EVENTS.schema)
+
+
+def test_filters_may_leave_nothing(tmp_path):
+    text = '[[filters]]\nfilter = "k_core"\nusers = 50\n' + "".join(
+        f'[[splits]]\nprotocol = "{name}"\n' for name in ("global_time", "by_session", "cold_items")
+    )
+    corpus = corpus_of(tmp_path / "none", True, text)
+    assert pl.read_parquet(corpus / "events.parquet").is_empty()
+    assert pl.read_parquet(corpus / "splits.parquet").schema == SPLITS.schema
