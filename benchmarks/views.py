@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", type=Path, nargs=2, help=argparse.SUPPRESS)
     told = parser.parse_args(arguments)
     if told.write:
-        write(*told.write, SETTINGS[told.only[0]])
+        warehouse, draft = told.write
+        write(warehouse, draft, SETTINGS[told.only[0]])
         return
     with tempfile.TemporaryDirectory(dir=told.scratch) as name:
         folder = Path(name)

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from jaxtyping import Bool, Integer
 
-EVENTS_AT_ONCE = 500_000
+EVENTS_AT_ONCE = 200_000
 
 Events = Callable[..., Iterator[pl.DataFrame]]
 """Starts a pass: batches of events, in the order of `event`, with at least the columns named, or with all."""

@@ -365,6 +365,14 @@ class DenseIds(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepeatedNames(Query):
+    """Check: a name stands in the vocabulary once."""
+
+    file = "checks/repeated_names.sql"
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class DanglingIds(Query):
     """Check: every id is in the vocabulary."""
 

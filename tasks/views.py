@@ -23,7 +23,7 @@ from rlrec.passes import Events, stored
 from rlrec.splits import WORLD, WORLD_SLICES, GlobalTime, Protocol, chronological_shares, split, untimed
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
-from tasks.loading import BASE_SCHEMAS, DATABASE
+from tasks.loading import BASE_SCHEMAS
 from tasks.manifest import Frozen, Input, Manifest
 from tasks.queries import Query
 from tasks.sources import Source
@@ -32,6 +32,7 @@ from tasks.staging import Counts
 CORPUS = "corpus.json"
 GENRE = "item.genre"
 POSITIVE_FROM = 4.0  # of five stars
+PART = 0.5  # of the memory limit, for the database; the rest for batches of events and numbers by user, item, session
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
@@ -85,7 +86,7 @@ def write_view(
     draft.mkdir()
     with (
         tempfile.TemporaryDirectory(prefix=".view-", dir=draft.parent) as scratch,
-        connect(Path(scratch), memory_limit, part=DATABASE) as connection,
+        connect(Path(scratch), memory_limit, part=PART) as connection,
     ):
         return View(warehouse, manifest, draft, Path(scratch), connection, settings, notes).write()
 
@@ -110,7 +111,7 @@ class View:
 
     def write(self) -> int:
         """Make the tables in the order in which they stand on each other, check them, describe them."""
-        self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")))
+        self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")), unique=False)
         vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
         self.make(tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre))
         dropped = self.make_events()
@@ -151,10 +152,10 @@ class View:
         files = tuple(str(self.warehouse / file.path) for file in self.manifest.of(table))
         return files or (str(empty_base(self.scratch, table)),)
 
-    def make(self, table: tables.Table, query: Query) -> None:
-        """Write one table and check it against its schema."""
+    def make(self, table: tables.Table, query: Query, *, unique: bool = True) -> None:
+        """Write one table and check it against its schema; a `unique` key is looked for in memory."""
         self.rows[table.name] = run(query, self.path(table), self.connection)
-        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name)
+        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name, unique=unique)
 
     def make_events(self) -> list[dict[str, Any]]:
         """EVENTS after the filters, and what each of them dropped."""
@@ -233,6 +234,7 @@ class View:
         )
         checks: Sequence[Query] = (
             queries.DenseIds(vocabulary=vocabulary),
+            queries.RepeatedNames(vocabulary=vocabulary),
             queries.DanglingIds(events=events, items=items, triples=triples, vocabulary=vocabulary),
             queries.DisorderedEvents(events=events),
             queries.UnsplitEvents(events=events, splits=splits),
