@@ -42,6 +42,7 @@ lint: .venv/installed-dev ## Format, lint, types, import contracts, SQL
 bench: .venv/installed ## Seconds and memory of the pipeline's stages, of ingestion, and of off-policy evaluation
 	$(BIN)/python -m benchmarks.pipeline $(PRESET)
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.views
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.graphs
 	$(BIN)/python -m benchmarks.ope

@@ -1,22 +1,23 @@
 """Filters: which events a corpus keeps. Explicit, applied in the order given, and each counts what it drops.
 
-Events stay in Parquet: a filter is a lazy query over them, or holds numbers by user and by item, never the events.
+A filter turns a pass over events (`rlrec.passes`) into a pass over those that it keeps. Some must first go through all
+of them, and hold numbers by user, item or session meanwhile, never the events.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
+from jaxtyping import Bool, Integer
 from pydantic import BaseModel, ConfigDict, Field
 
 from rlrec.errors import InputError
+from rlrec.passes import Events, Numbers, present
 
-IDENTITY = ("user", "item", "behaviour", "value", "at", "session")
+LONG_AGO = -(1 << 62)  # in microseconds
+SECOND = 1_000_000  # microseconds
 
 
 class Section(BaseModel):
@@ -27,6 +28,7 @@ class Section(BaseModel):
 
 class ExactDuplicates(Section):
     """Keep one of the events that are equal in user, item, behaviour, value, time and session; timed events only.
+    Ingestion has marked the others, as `repeat`, in partitions that it had sorted.
 
     Off unless asked for: two equal clicks in one second may be real.
     """
@@ -88,60 +90,66 @@ Filter = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Dropped:
-    """How many events a filter dropped."""
-
-    filter: str
-    rows: int
+Distinct = Callable[[Events], Events]
+"""Gives each pair of user and item of the events once, in any order."""
 
 
-def apply(events: pl.LazyFrame, filters: Sequence[Filter], scratch: Path) -> tuple[pl.LazyFrame, list[Dropped]]:
-    """The events that pass all filters, and what each dropped: rows in = rows out + all that was dropped.
-
-    The result of each filter is kept in `scratch`, so that the next one starts from Parquet. `events` are EVENTS, in
-    which `event` numbers the rows; only their order by it counts. Equal events that ingestion marked as `repeat` are
-    believed.
+def apply(events: Events, filters: Sequence[Filter], distinct: Distinct) -> tuple[Events, dict[int, int]]:
+    """Passes over the events that all filters keep; and how many rows each filter let through in the newest pass, by
+    its place from 1, with all that there are at 0. `events` have the columns of EVENTS, and `repeat`.
 
     Raises:
         InputError: a filter needs times that some events lack.
     """
-    dropped: list[Dropped] = []
-    for place, chosen in enumerate(filters):
-        before = height(events)
-        target = scratch / f"filtered{place}.parquet"
-        passed(events, chosen).sink_parquet(target)
-        events = pl.scan_parquet(target)
-        dropped.append(Dropped(chosen.filter, before - height(events)))
-    return events, dropped
+    rows: dict[int, int] = {}
+    events = counted(events, rows, 0)
+    for place, chosen in enumerate(filters, 1):
+        events = counted(passed(events, chosen, distinct), rows, place)
+    return events, rows
 
 
-def passed(events: pl.LazyFrame, chosen: Filter) -> pl.LazyFrame:
+def counted(events: Events, rows: dict[int, int], place: int) -> Events:
+    """The same events; each pass leaves its number of rows."""
+
+    def batches(*columns: str) -> Iterator[pl.DataFrame]:
+        rows[place] = 0
+        for batch in events(*columns):
+            rows[place] += batch.height
+            yield batch
+
+    return batches
+
+
+def passed(events: Events, chosen: Filter, distinct: Distinct) -> Events:
     """The events that pass one filter."""
     match chosen:
         case ExactDuplicates():
-            if "repeat" in events.collect_schema():  # ingestion marked them, in partitions that it had sorted
-                return events.filter(~pl.col("repeat"))
-            return events.filter(pl.col("at").is_null() | pl.struct(IDENTITY).is_first_distinct())
+            return where(events, ~pl.col("repeat"))
         case Behaviours():
-            return events.filter(pl.col("behaviour").is_in(list(chosen.keep)))
+            return where(events, pl.col("behaviour").is_in(list(chosen.keep)))
         case DateRange():
             kept = pl.col("at").is_not_null()
             if chosen.since is not None:
                 kept &= pl.col("at") >= moment(chosen.since)
             if chosen.until is not None:
                 kept &= pl.col("at") < moment(chosen.until)
-            return events.filter(kept)
+            return where(events, kept)
         case SessionsByGap():
             return with_sessions(events, chosen.minutes)
         case SessionLength():
-            long = (
-                events.group_by("session").len().filter(pl.col("len") >= chosen.least, pl.col("session").is_not_null())
-            )
-            return events.join(long.select("session"), on="session", how="semi", maintain_order="left")
+            sizes = Numbers()
+            for batch in events("session"):
+                sizes.add(batch["session"].drop_nulls().to_numpy())
+            return where(events, kept_ids("session", sizes.of >= chosen.least))
         case KCore():
-            users, items = k_core(events, chosen.users, chosen.items, chosen.rounds)
-            return events.filter(kept_ids("user", users), kept_ids("item", items))
+            users, items = k_core(distinct(events), chosen.users, chosen.items, chosen.rounds)
+            return where(events, kept_ids("user", users) & kept_ids("item", items))
+
+
+def where(events: Events, kept: pl.Expr) -> Events:
+    """The events for which an expression holds."""
+    needed = kept.meta.root_names()
+    return lambda *columns: (batch.filter(kept) for batch in events(*columns, *(needed if columns else ())))
 
 
 def moment(at: datetime) -> pl.Expr:
@@ -150,51 +158,66 @@ def moment(at: datetime) -> pl.Expr:
     return literal.dt.replace_time_zone("UTC") if at.tzinfo is None else literal.dt.convert_time_zone("UTC")
 
 
-def with_sessions(events: pl.LazyFrame, minutes: float) -> pl.LazyFrame:
-    """Sessions from 1, by user and time; in the order of `event` again.
+def with_sessions(events: Events, minutes: float) -> Events:
+    """Sessions from 1, by user and time: a first pass counts each user's.
 
     Raises:
         InputError: some events have no time.
     """
-    untimed = int(events.select(pl.col("at").null_count()).collect().item())
+    gap = round(60 * minutes) * SECOND
+    sessions, untimed = Numbers(), 0
+    for batch, begins in beginnings(events, gap, "user"):
+        sessions.add(batch["user"].to_numpy(), begins)
+        untimed += batch["at"].null_count()
     if untimed:
         raise InputError(
             "sessions_by_gap needs the time of every event", column="at", rows=untimed, remedy="leave the filter out"
         )
-    pause = pl.col("at") - pl.col("at").shift(1)
-    begins = (pl.col("user") != pl.col("user").shift(1)) | (pause > pl.duration(seconds=round(60 * minutes)))
-    return (
-        events.sort("user", "at", "event")
-        .with_columns(session=begins.fill_null(value=True).cast(pl.Int64).cum_sum())
-        .sort("event")
-    )
+    others = np.cumsum(sessions.of, dtype=np.int64) - sessions.of
+
+    def batches(*columns: str) -> Iterator[pl.DataFrame]:
+        own = Numbers()
+        for batch, begins in beginnings(events, gap, *columns):
+            user = batch["user"].to_numpy()
+            session = others[user] + own.before(user, begins) + begins
+            yield batch.with_columns(session=pl.Series(session, dtype=pl.Int64))
+
+    return batches
+
+
+def beginnings(events: Events, gap: int, *columns: str) -> Iterator[tuple[pl.DataFrame, Integer[np.ndarray, "E"]]]:
+    """Batches, with 1 for each event that comes more than `gap` microseconds after its user's one before, else 0."""
+    latest = Numbers(np.int64, LONG_AGO)
+    before = pl.col("at").to_physical().shift(1).over("user")
+    for batch in events(*columns, *(("user", "at") if columns else ())):
+        user = batch["user"].to_numpy()
+        latest.reach(user)
+        earlier = batch.select(before.fill_null(pl.Series(latest.of[user]))).to_series().to_numpy()
+        at = batch["at"].to_physical().fill_null(0).to_numpy()
+        latest.of[user] = at  # of a user's events the last one counts
+        yield batch, (at - earlier > gap).astype(np.int32)
 
 
 def k_core(
-    events: pl.LazyFrame, least_items: int, least_users: int, rounds: int | None = None
+    pairs: Events, least_items: int, least_users: int, rounds: int | None = None
 ) -> tuple[Bool[np.ndarray, "U"], Bool[np.ndarray, "I"]]:
-    """Which users and which items stay. Holds the distinct pairs as two columns of int32, and no events."""
-    pairs = events.select("user", "item").unique().collect()
-    user, item = pairs["user"].to_numpy(), pairs["item"].to_numpy()
-    size_user, size_item = (int(ids.max()) + 1 if len(ids) else 1 for ids in (user, item))
-    users, items = np.ones(size_user, dtype=bool), np.ones(size_item, dtype=bool)
+    """Which users and which items stay, by distinct pairs; a pass for each round."""
+    users, items = present(pairs, "user"), present(pairs, "item")
     done = 0
     while rounds is None or done < rounds:
-        users_now = np.bincount(user, minlength=size_user) >= least_items
-        items_now = np.bincount(item, minlength=size_item) >= least_users
-        kept = users_now[user] & items_now[item]
-        users, items, done = users & users_now, items & items_now, done + 1
-        if kept.all():
+        of_user, of_item = np.zeros(len(users), dtype=np.int32), np.zeros(len(items), dtype=np.int32)
+        for batch in pairs():
+            user, item = batch["user"].to_numpy(), batch["item"].to_numpy()
+            kept = users[user] & items[item]
+            np.add.at(of_user, user[kept], np.int32(1))
+            np.add.at(of_item, item[kept], np.int32(1))
+        before = users.sum() + items.sum()
+        users, items, done = of_user >= least_items, of_item >= least_users, done + 1
+        if users.sum() + items.sum() == before:
             break
-        user, item = user[kept], item[kept]
     return users, items
 
 
 def kept_ids(column: str, kept: Bool[np.ndarray, "N"]) -> pl.Expr:
     """Whether a dense id is kept."""
     return pl.lit(pl.Series(column, kept)).gather(pl.col(column))
-
-
-def height(events: pl.LazyFrame) -> int:
-    """How many rows."""
-    return int(events.select(pl.len()).collect().item())

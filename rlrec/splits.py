@@ -1,73 +1,77 @@
-"""Splits: which slice of the data each event belongs to, decided once, as the table SPLITS."""
+"""Splits: which slice of the data each event belongs to, decided once, as the table SPLITS.
 
-from collections.abc import Sequence
-from datetime import datetime
+The events of a pass stand in the order of time (`rlrec.passes`); SPLITS come out batch by batch.
+"""
+
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from math import lcm
 from typing import Annotated, Literal
 
+import numpy as np
 import polars as pl
+from jaxtyping import Bool, Float, Integer
 from pydantic import BaseModel, ConfigDict, Field
 
 from rlrec.errors import InputError
-from rlrec.tables import SPLITS
+from rlrec.passes import Events, Numbers, present
 
 WORLD = "world"
 WORLD_SLICES = ("train", "feedback", "validation", "test")
+SLICES = ("train", "validation", "test")
 ROUNDING = 1e-9  # 0.1 of 30 is 3, whatever binary fractions say
 LARGEST_DENOMINATOR = 1000  # a share is a decimal that somebody typed, not a measured quantity
 
+Count = Integer[np.ndarray, "N"] | Float[np.ndarray, "N"] | float
+
 
 def chronological_shares(
-    events: pl.LazyFrame,
+    events: Events,
     *,
     positive_from: float,
     shares: Sequence[float] = (0.6, 0.2, 0.1, 0.1),
     names: Sequence[str] = WORLD_SLICES,
     minimum: int = 10,
     protocol: str = WORLD,
-    seed: int = 0,
-) -> pl.LazyFrame:
-    """SPLITS: each user's positives in time order (ties by item id), the first share to the first slice and so on.
+) -> Iterator[pl.DataFrame]:
+    """SPLITS: each user's positives in the order of the pass, the first share to the first slice and so on.
 
     The p-th of n positives (from 0) goes to the first slice with p / n < its cumulative share; any other event goes
     where a positive at its place would go. A user with fewer than `minimum` positives is in the first slice only.
-    Without times a permutation drawn from `seed` stands for the order.
-
-    Raises:
-        InputError: only some events have a time.
     """
-    untimed, total = events.select(pl.col("at").null_count(), pl.len()).collect().row(0)
-    if 0 < untimed < total:
-        raise InputError(
-            "some events have no time, so their order is unknown",
-            column="at",
-            rows=untimed,
-            remedy="give every event a time, or none",
-        )
-    order = ["user", "drawn"] if untimed else ["user", "at", "item", "event"]
     parts = [Fraction(share).limit_denominator(LARGEST_DENOMINATOR) for share in shares]
     whole = lcm(*(part.denominator for part in parts))
     bounds = [int(bound * whole) for bound in accumulate(parts)]
     positive = pl.col("value").is_null() | (pl.col("value") >= positive_from)
-    placed = (
-        events.sort("event")
-        .with_columns(positive=positive.cast(pl.Int64), drawn=pl.int_range(pl.len()).shuffle(seed=seed))
-        .sort(order)
-        .with_columns(
-            place=(pl.col("positive").cum_sum() - pl.col("positive")).over("user"),
-            positives=pl.col("positive").sum().over("user"),
+    positives, places = Numbers(), Numbers()
+    for batch in events("user", "value"):
+        positives.add(batch["user"].to_numpy(), batch.select(positive.cast(pl.Int32)).to_series().to_numpy())
+    for batch in events("event", "user", "value"):
+        user = batch["user"].to_numpy()
+        place = places.before(user, batch.select(positive.cast(pl.Int32)).to_series().to_numpy()).astype(np.int64)
+        number = positives.of[user].astype(np.int64)
+        reached = sum((whole * place >= bound * number).astype(np.int8) for bound in bounds[:-1])
+        yield sliced(batch, np.where(number < minimum, 0, reached), names, protocol)
+
+
+def untimed(events: Events) -> bool:
+    """Whether no event has a time.
+
+    Raises:
+        InputError: only some have one.
+    """
+    lacking = total = 0
+    for batch in events("at"):
+        lacking, total = lacking + batch["at"].null_count(), total + batch.height
+    if 0 < lacking < total:
+        raise InputError(
+            "some events have no time, so their order is unknown",
+            column="at",
+            rows=lacking,
+            remedy="give every event a time, or none",
         )
-    )
-    split = pl.when(pl.col("positives") < minimum).then(pl.lit(names[0]))
-    for bound, name in zip(bounds[:-1], names[:-1], strict=True):
-        split = split.when(whole * pl.col("place") < bound * pl.col("positives")).then(pl.lit(name))
-    return (
-        placed.select("event", split=split.otherwise(pl.lit(names[-1])), protocol=pl.lit(protocol))
-        .select(list(SPLITS.schema))
-        .sort("event")
-    )
+    return lacking > 0
 
 
 class Section(BaseModel):
@@ -149,98 +153,117 @@ Protocol = Annotated[
 ]
 
 
-def split(events: pl.LazyFrame, chosen: Protocol) -> pl.LazyFrame:
-    """SPLITS of one protocol: every event in exactly one slice. Ties in time go by the number of the event.
+def split(events: Events, chosen: Protocol) -> Iterator[pl.DataFrame]:
+    """SPLITS of one protocol: every event in exactly one slice, in the order of the pass.
 
     Raises:
         InputError: the protocol needs times or sessions, and some events have none.
     """
-    placed = events.select("event", "user", "item", "session", "at")
-    size = pl.len().over("user")
-    back = size - order("user") - 1
     match chosen:
-        case LeaveOneOut():
-            name = (
-                pl.when(size < 3).then(pl.lit("train"))
-                .when(back == 0).then(pl.lit("test"))
-                .when(back == 1).then(pl.lit("validation"))
-                .otherwise(pl.lit("train"))
-            )  # fmt: skip
-        case UserFraction():
-            test, validation = ((size * share + ROUNDING).floor() for share in (chosen.test, chosen.validation))
-            name = latest(back, test, validation)
+        case LeaveOneOut() | UserFraction():
+            return by_user(events, chosen)
         case GlobalTime():
-            needed(events, "at", "global_time")
-            cuts = [quantile(events, 1 - chosen.test - chosen.validation), quantile(events, 1 - chosen.test)]
-            name = (
-                pl.when(pl.col("at") >= pl.lit(cuts[1])).then(pl.lit("test"))
-                .when(pl.col("at") >= pl.lit(cuts[0])).then(pl.lit("validation"))
-                .otherwise(pl.lit("train"))
-            )  # fmt: skip
+            return by_time(events, chosen)
         case BySession():
-            needed(events, "session", "by_session")
-            sessions = events.group_by("session").agg(start=pl.col("at").min(), first=pl.col("event").min())
-            ranked = sessions.sort("start", "first").with_row_index("rank").with_columns(count=pl.len())
-            placed = placed.join(ranked.select("session", "rank", "count"), on="session", how="left")
-            test, validation = (
-                (pl.col("count") * share + ROUNDING).floor() for share in (chosen.test, chosen.validation)
-            )
-            name = latest(pl.col("count") - pl.col("rank").cast(pl.Int64) - 1, test, validation)
+            return by_session(events, chosen)
         case ColdItems():
-            chosen_ids = drawn(events, "item", chosen.share, chosen.seed)
-            placed = placed.with_columns(nth=order("item")).join(chosen_ids, on="item", how="left")
-            name = cold(chosen.support, "train")
+            return cold(events, "item", ("train", "train", "test"), chosen)
         case ColdUsers():
-            chosen_ids = drawn(events, "user", chosen.share, chosen.seed)
-            placed = placed.with_columns(nth=order("user")).join(chosen_ids, on="user", how="left")
-            name = cold(chosen.support, "context")
-    return placed.select("event", split=name, protocol=pl.lit(chosen.protocol)).sort("event")
+            return cold(events, "user", ("train", "context", "test"), chosen)
 
 
-def order(kind: str) -> pl.Expr:
-    """The place of an event among those of its user or item, from 0, by time and number; UTC-less events first."""
-    return pl.struct("at", "event").rank("ordinal").over(kind).cast(pl.Int64) - 1
+def by_user(events: Events, chosen: LeaveOneOut | UserFraction) -> Iterator[pl.DataFrame]:
+    """A pass to count each user's events, and one to place them."""
+    sizes, places = Numbers(), Numbers()
+    for batch in events("user"):
+        sizes.add(batch["user"].to_numpy())
+    for batch in events("event", "user"):
+        user = batch["user"].to_numpy()
+        size = sizes.of[user]
+        back = size - places.before(user, np.ones_like(user)) - 1
+        match chosen:
+            case LeaveOneOut():
+                found = np.where(size < 3, 0, latest(back, 1, 1))
+            case UserFraction():
+                found = latest(back, share_of(size, chosen.test), share_of(size, chosen.validation))
+        yield sliced(batch, found, SLICES, chosen.protocol)
 
 
-def latest(back: pl.Expr, test: pl.Expr, validation: pl.Expr) -> pl.Expr:
-    """The last ones are for test, those before for validation; `back` counts from the end."""
-    return (
-        pl.when(back < test).then(pl.lit("test"))
-        .when(back < test + validation).then(pl.lit("validation"))
-        .otherwise(pl.lit("train"))
-    )  # fmt: skip
+def by_time(events: Events, chosen: GlobalTime) -> Iterator[pl.DataFrame]:
+    """The events of each moment in one slice: that of the first of the events that a share would hold out."""
+    needed(events, "at", chosen.protocol)
+    number = sum(batch.height for batch in events("event"))
+    earlier = (1 - chosen.test - chosen.validation, 1 - chosen.test)
+    cuts = [min(number - 1, max(0, int(number * share + ROUNDING))) for share in earlier]
+    moments, start = [np.iinfo(np.int64).max] * len(cuts), 0
+    for batch in events("at"):
+        for which, cut in enumerate(cuts):
+            if start <= cut < start + batch.height:
+                moments[which] = int(batch["at"].to_physical()[cut - start])
+        start += batch.height
+    for batch in events("event", "at"):
+        at = batch["at"].to_physical().to_numpy()
+        yield sliced(batch, np.searchsorted(moments, at, side="right"), SLICES, chosen.protocol)
 
 
-def cold(support: int, first: str) -> pl.Expr:
-    """The first events of what was drawn are support, the others test; all else is for training."""
-    return (
-        pl.when(pl.col("drawn").is_null()).then(pl.lit("train"))
-        .when(pl.col("nth") < support).then(pl.lit(first))
-        .otherwise(pl.lit("test"))
-    )  # fmt: skip
+def by_session(events: Events, chosen: BySession) -> Iterator[pl.DataFrame]:
+    """Sessions are counted as they begin, in a first pass; the second gives each its slice, as it begins."""
+    needed(events, "session", chosen.protocol)
+    begun = present(events, "session")
+    number = int(begun.sum())
+    test, validation = (share_of(number, share) for share in (chosen.test, chosen.validation))
+    slices, rank = np.full(len(begun), -1, dtype=np.int8), 0
+    for batch in events("event", "session"):
+        fresh = batch["session"].unique(maintain_order=True).to_numpy()
+        fresh = fresh[slices[fresh] < 0]
+        slices[fresh] = latest(number - 1 - np.arange(rank, rank + len(fresh)), test, validation)
+        rank += len(fresh)
+        yield sliced(batch, slices[batch["session"].to_numpy()], SLICES, chosen.protocol)
 
 
-def drawn(events: pl.LazyFrame, kind: str, share: float, seed: int) -> pl.LazyFrame:
-    """A share of the users or items, at least one, drawn from a seed."""
-    ids = events.select(pl.col(kind).unique()).sort(kind).collect().to_series()
+def cold(
+    events: Events, kind: str, names: tuple[str, str, str], chosen: ColdItems | ColdUsers
+) -> Iterator[pl.DataFrame]:
+    """The first events of what was drawn are support, its others test; all else is for training."""
+    drawn, places = draw(events, kind, chosen.share, chosen.seed), Numbers()
+    for batch in events("event", kind):
+        ids = batch[kind].to_numpy()
+        later = places.before(ids, np.ones_like(ids)) >= chosen.support
+        yield sliced(batch, np.where(drawn[ids], 1 + later, 0), names, chosen.protocol)
+
+
+def sliced(batch: pl.DataFrame, found: Integer[np.ndarray, "E"], names: Sequence[str], protocol: str) -> pl.DataFrame:
+    """SPLITS of a batch: its events, each with the name of the slice that was found."""
+    return batch.select("event", split=pl.lit(pl.Series(names)).gather(pl.Series(found)), protocol=pl.lit(protocol))
+
+
+def latest(back: Integer[np.ndarray, "N"], test: Count, validation: Count) -> Integer[np.ndarray, "N"]:
+    """The place in SLICES: the last ones are for test, those before for validation; `back` counts from the end."""
+    return np.where(back < test, 2, np.where(back < test + validation, 1, 0))
+
+
+def share_of(number: Count, share: float) -> Count:
+    """A share, rounded down."""
+    return np.floor(number * share + ROUNDING)
+
+
+def draw(events: Events, kind: str, share: float, seed: int) -> Bool[np.ndarray, "N"]:
+    """A share of the users or items, at least one, drawn from a seed: whether each id is among them."""
+    known = present(events, kind)
+    ids = pl.Series(np.flatnonzero(known))
     number = max(1, int(len(ids) * share + ROUNDING))
-    return pl.LazyFrame({kind: ids.sample(min(number, len(ids)), seed=seed, shuffle=True), "drawn": True})
+    drawn = np.zeros_like(known)
+    drawn[ids.sample(min(number, len(ids)), seed=seed, shuffle=True).to_numpy()] = True
+    return drawn
 
 
-def quantile(events: pl.LazyFrame, share: float) -> datetime:
-    """The time from which on the later events are at most 1 - share of all."""
-    number = events.select(pl.len()).collect().item()
-    place = min(number - 1, int(number * share + ROUNDING))
-    return events.select(pl.col("at").sort().gather(place)).collect().item()
-
-
-def needed(events: pl.LazyFrame, column: str, protocol: str) -> None:
+def needed(events: Events, column: str, protocol: str) -> None:
     """Refuse events that lack what a protocol stands on."""
-    lacking = events.select(pl.col(column).null_count()).collect().item()
+    lacking = sum(batch[column].null_count() for batch in events(column))
     if lacking:
         raise InputError(
             f"the protocol {protocol} needs {column} of every event",
             column=column,
-            rows=int(lacking),
+            rows=lacking,
             remedy="choose another protocol" + (", or the filter sessions_by_gap" if column == "session" else ""),
         )

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,14 @@ def execute(
         raise
 
 
-def run(query: Query, target: Path, connection: duckdb.DuckDBPyConnection) -> int:
-    """Write the query's rows to a Parquet file; return how many.
+def run(query: Query, target: Path, connection: duckdb.DuckDBPyConnection, columns: Iterable[str] | None = None) -> int:
+    """Write the query's rows, or some of its columns, to a Parquet file; return how many.
 
     Raises:
         InputError: the disk is full.
     """
-    statement = f"copy (\n{query.text}\n) to $target (format parquet, compression zstd)"
+    chosen = "*" if columns is None else ", ".join(f'"{name}"' for name in columns)
+    statement = f"copy (select {chosen} from (\n{query.text}\n)) to $target (format parquet, compression zstd)"
     answer = execute(statement, connection, target, **query.parameters, target=str(target)).fetchone()
     return int(answer[0]) if answer else 0
 

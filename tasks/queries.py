@@ -239,6 +239,31 @@ class Events(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistinctPairs(Query):
+    """Each pair of user and item once."""
+
+    file = "views/distinct_pairs.sql"
+    events: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShuffledEvents(Query):
+    """Events that have no times, in an order that is drawn."""
+
+    file = "views/shuffled_events.sql"
+    events: Path
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderedSplits(Query):
+    """What a protocol has placed, in the order of the events."""
+
+    file = "views/ordered_splits.sql"
+    splits: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggedSlates(Query):
     """The table LOGGED_SLATES."""
 
@@ -298,6 +323,14 @@ class DenseIds(Query):
     """Check: ids are 1 to their number."""
 
     file = "checks/dense_ids.sql"
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedNames(Query):
+    """Check: a name stands in the vocabulary once."""
+
+    file = "checks/repeated_names.sql"
     vocabulary: Path
 
 

@@ -5,8 +5,9 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,11 @@ from pydantic import TypeAdapter
 from rlrec import tables
 from rlrec.feedback.propensity import Frequency, estimated, log_loss
 from rlrec.filters import Filter, apply
-from rlrec.splits import (
-    WORLD,
-    WORLD_SLICES,
-    GlobalTime,
-    LeaveOneOut,
-    Protocol,
-    UserFraction,
-    chronological_shares,
-    split,
-)
+from rlrec.passes import Events, stored
+from rlrec.splits import WORLD, WORLD_SLICES, GlobalTime, Protocol, chronological_shares, split, untimed
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
-from tasks.loading import BASE_SCHEMAS, DATABASE
+from tasks.loading import BASE_SCHEMAS
 from tasks.manifest import Frozen, Input, Manifest
 from tasks.queries import Query
 from tasks.sources import Source
@@ -39,8 +32,7 @@ from tasks.staging import Counts
 CORPUS = "corpus.json"
 GENRE = "item.genre"
 POSITIVE_FROM = 4.0  # of five stars
-EVENTS_AT_ONCE = 2_000_000
-BY_USER = (LeaveOneOut, UserFraction)
+PART = 0.5  # of the memory limit, for the database; the rest for batches of events and numbers by user, item, session
 VIEWED = (tables.VOCABULARY, tables.EVENTS, tables.SPLITS, tables.TRIPLES)
 
 
@@ -94,7 +86,7 @@ def write_view(
     draft.mkdir()
     with (
         tempfile.TemporaryDirectory(prefix=".view-", dir=draft.parent) as scratch,
-        connect(Path(scratch), memory_limit, part=DATABASE) as connection,
+        connect(Path(scratch), memory_limit, part=PART) as connection,
     ):
         return View(warehouse, manifest, draft, Path(scratch), connection, settings, notes).write()
 
@@ -119,7 +111,7 @@ class View:
 
     def write(self) -> int:
         """Make the tables in the order in which they stand on each other, check them, describe them."""
-        self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")))
+        self.make(tables.VOCABULARY, queries.Vocabulary(base=self.base("vocabulary")), unique=False)
         vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
         self.make(tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre))
         dropped = self.make_events()
@@ -160,45 +152,56 @@ class View:
         files = tuple(str(self.warehouse / file.path) for file in self.manifest.of(table))
         return files or (str(empty_base(self.scratch, table)),)
 
-    def make(self, table: tables.Table, query: Query) -> None:
-        """Write one table and check it against its schema."""
+    def make(self, table: tables.Table, query: Query, *, unique: bool = True) -> None:
+        """Write one table and check it against its schema; a `unique` key is looked for in memory."""
         self.rows[table.name] = run(query, self.path(table), self.connection)
-        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name)
+        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name, unique=unique)
 
     def make_events(self) -> list[dict[str, Any]]:
         """EVENTS after the filters, and what each of them dropped."""
+        query, filters = queries.Events(base=self.base("events")), self.settings.filters
+        target, columns = self.path(tables.EVENTS), list(tables.EVENTS.columns)
+        if not filters:
+            self.rows["events"] = run(query, target, self.connection, columns)
+            tables.check(pl.scan_parquet(target), tables.EVENTS, file=target.name, unique=False)
+            return []
         whole = self.scratch / "events.parquet"
-        total = run(queries.Events(base=self.base("events")), whole, self.connection)
-        kept, dropped = apply(pl.scan_parquet(whole), self.settings.filters, self.scratch)
-        kept.select(list(tables.EVENTS.schema)).sink_parquet(self.path(tables.EVENTS))
-        rows = pl.scan_parquet(self.path(tables.EVENTS)).select(pl.len()).collect().item()
-        lost = total - rows - sum(part.rows for part in dropped)
-        if lost:
-            raise BrokenCheckError(f"{lost} of {total} events were neither kept nor dropped by a filter")
-        tables.check(pl.scan_parquet(self.path(tables.EVENTS)), tables.EVENTS, file="events.parquet")
-        self.rows["events"] = rows
-        return [{"filter": part.filter, "rows": part.rows} for part in dropped]
+        total = run(query, whole, self.connection)
+        kept, rows = apply(stored(whole), filters, self.distinct)
+        self.rows["events"] = write_batches((batch.select(columns) for batch in kept()), tables.EVENTS, target)
+        whole.unlink()
+        if (rows[0], rows[len(filters)]) != (total, self.rows["events"]):
+            raise BrokenCheckError(f"of {total} events {rows} passed the filters, {self.rows['events']} are stored")
+        return [
+            {"filter": chosen.filter, "rows": rows[place] - rows[place + 1]} for place, chosen in enumerate(filters)
+        ]
+
+    def distinct(self, events: Events) -> Events:
+        """Each pair of user and item once."""
+        seen, pairs = self.scratch / "seen.parquet", self.scratch / "pairs.parquet"
+        columns = {name: tables.EVENTS.columns[name] for name in ("user", "item")}
+        write_batches(
+            (batch.select(*columns) for batch in events(*columns)), tables.Table("pairs", columns, key=()), seen
+        )
+        run(queries.DistinctPairs(events=seen), pairs, self.connection)
+        return stored(pairs)
 
     def make_splits(self) -> None:
         """SPLITS: the world's chronological protocol and the ones asked for, each placing every event once."""
-        events = pl.scan_parquet(self.path(tables.EVENTS))
-        if not self.rows["events"]:
-            pl.DataFrame(schema=tables.SPLITS.schema).write_parquet(self.path(tables.SPLITS))
-            return
-        protocols = [
-            lambda some: chronological_shares(some, positive_from=self.settings.positive_from),
-            *(partial(split, chosen=protocol) for protocol in self.settings.splits),
-        ]
-        by_user = [True, *(isinstance(protocol, BY_USER) for protocol in self.settings.splits)]
-        chunks = self.chunks(events)
-        parts: list[Path] = []
-        for place, alone in zip(protocols, by_user, strict=True):
-            for some in chunks if alone else [events]:
-                parts.append(self.scratch / f"splits{len(parts)}.parquet")
-                place(some).sink_parquet(parts[-1])
-        pl.scan_parquet(parts).sink_parquet(self.path(tables.SPLITS))
-        splits = pl.scan_parquet(self.path(tables.SPLITS))
-        tables.check(splits, tables.SPLITS, file="splits.parquet", unique=False)  # UnsplitEvents counts them
+        events = stored(self.path(tables.EVENTS))
+        asked = (split(events, protocol) for protocol in self.settings.splits)
+        write_batches(chain(self.world(events), *asked), tables.SPLITS, self.path(tables.SPLITS))
+
+    def world(self, events: Events) -> Iterator[pl.DataFrame]:
+        """The world's protocol; where there are no times, an order that is drawn stands for theirs."""
+        place = partial(chronological_shares, positive_from=self.settings.positive_from)
+        if not untimed(events):
+            return place(events)
+        shuffled, placed, ordered = (self.scratch / f"{name}.parquet" for name in ("shuffled", "placed", "ordered"))
+        run(queries.ShuffledEvents(events=self.path(tables.EVENTS), seed=0), shuffled, self.connection)
+        write_batches(place(stored(shuffled)), tables.SPLITS, placed)
+        run(queries.OrderedSplits(splits=placed), ordered, self.connection)
+        return stored(ordered)()
 
     def estimate_propensities(self, recipe: Frequency) -> None:
         """Fill LOGGED_SLATES where nothing was recorded; a split at one moment ends what is learned from."""
@@ -223,15 +226,6 @@ class View:
             "log_loss": log_loss(slates),
         }
 
-    def chunks(self, events: pl.LazyFrame) -> list[pl.LazyFrame]:
-        """The events of some users at a time, so that what goes user by user fits into memory.
-
-        One chunk where there are no times: their order is drawn for all at once.
-        """
-        untimed = events.select(pl.col("at").null_count()).collect().item()
-        count = 1 if untimed else -(-self.rows["events"] // EVENTS_AT_ONCE)
-        return [events.filter(pl.col("user") % count == rest) for rest in range(count)]
-
     def check(self) -> None:
         """Promises across tables."""
         events, items, triples, vocabulary, splits = (
@@ -240,6 +234,7 @@ class View:
         )
         checks: Sequence[Query] = (
             queries.DenseIds(vocabulary=vocabulary),
+            queries.RepeatedNames(vocabulary=vocabulary),
             queries.DanglingIds(events=events, items=items, triples=triples, vocabulary=vocabulary),
             queries.DisorderedEvents(events=events),
             queries.UnsplitEvents(events=events, splits=splits),
@@ -311,6 +306,24 @@ def by_name(inputs: Sequence[Input]) -> dict[str, Input]:
 def counts_of(part: Input) -> dict[str, Any]:
     """An input's counts as plain values."""
     return TypeAdapter(Counts).dump_python(part.counts)
+
+
+def write_batches(batches: Iterable[pl.DataFrame], table: tables.Table, target: Path) -> int:
+    """Write a table batch by batch, each checked against the schema; return the number of rows."""
+    rows, schema = 0, pl.DataFrame(schema=table.schema).to_arrow().schema
+    growing = [name for name in table.columns if name == "event"]
+    with pq.ParquetWriter(
+        target,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in table.columns if name not in growing],  # pyright: ignore[reportArgumentType] - the stub knows no lists
+        column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED"),
+    ) as file:
+        for batch in batches:
+            tables.check(batch, table, file=target.name, unique=False)
+            file.write_table(batch.to_arrow())
+            rows += batch.height
+    return rows
 
 
 def empty_base(scratch: Path, table: str) -> Path:

@@ -1,8 +1,8 @@
-"""Filters: what each keeps, that nothing is dropped uncounted, and that a k-core is the largest one."""
+"""Filters: what each keeps, that nothing is dropped uncounted, that a k-core is the largest one, and that batches of
+any size give what the whole log in memory gives.
+"""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from rlrec.filters import (
     apply,
     k_core,
 )
+from rlrec.passes import Events
 from rlrec.tables import EVENTS
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -31,8 +32,11 @@ rows = st.lists(
 )
 
 
-def events_of(drawn: list[tuple[int, int, str, int]]) -> pl.LazyFrame:
-    """EVENTS from (user, item, behaviour, minute), numbered by time."""
+IDENTITY = ("user", "item", "behaviour", "value", "at", "session")
+
+
+def events_of(drawn: list[tuple[int, int, str, int]]) -> pl.DataFrame:
+    """EVENTS and `repeat` from (user, item, behaviour, minute), numbered by time."""
     ordered = sorted(drawn, key=lambda row: row[3])
     return pl.DataFrame(
         [
@@ -41,14 +45,22 @@ def events_of(drawn: list[tuple[int, int, str, int]]) -> pl.LazyFrame:
         ],
         schema=EVENTS.schema,
         orient="row",
-    ).lazy()
+    ).with_columns(repeat=~pl.struct(IDENTITY).is_first_distinct())
 
 
-def filtered(events: pl.LazyFrame, *filters) -> tuple[pl.DataFrame, list[int]]:
-    """What passes, and what each filter dropped."""
-    with TemporaryDirectory() as scratch:
-        kept, dropped = apply(events, filters, Path(scratch))
-        return kept.collect(), [part.rows for part in dropped]
+def distinct(events: Events) -> Events:
+    """The pairs, in memory."""
+    pairs = pl.DataFrame(schema={"user": pl.Int32, "item": pl.Int32})
+    pairs = pl.concat([pairs, *(batch.select("user", "item") for batch in events())]).unique()
+    return lambda *_: pairs.iter_slices(7)
+
+
+def filtered(events: pl.DataFrame, *filters, size: int = 3) -> tuple[pl.DataFrame, list[int]]:
+    """What passes, in batches of a size, and what each filter dropped."""
+    kept, rows = apply(lambda *_: events.iter_slices(size), filters, distinct)
+    passed = pl.concat([events.clear(), *kept()])
+    assert (rows[0], rows[len(filters)]) == (events.height, passed.height)
+    return passed, [rows[place] - rows[place + 1] for place in range(len(filters))]
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,27 +99,22 @@ def test_a_k_core_is_the_largest_and_a_fixpoint(drawn, users, items):
     kept, _ = filtered(events_of(drawn), KCore(users=users, items=items))
     found = set(kept.select("user", "item").iter_rows())
     assert found == brute_core({(user, item) for user, item, *_ in drawn}, users, items)
-    assert filtered(kept.lazy(), KCore(users=users, items=items))[1] == [0]
+    assert filtered(kept, KCore(users=users, items=items))[1] == [0]
 
 
-def test_one_round_of_a_k_core_may_leave_more(tmp_path):
+def test_one_round_of_a_k_core_may_leave_more():
     chain = events_of([(u, i, "view", 0) for u, i in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]])
-    users, items = k_core(chain, 2, 2, rounds=1)
+    pairs = distinct(lambda *_: chain.iter_slices(2))
+    users, items = k_core(pairs, 2, 2, rounds=1)
     assert np.flatnonzero(users).tolist() == [1, 2]
     assert np.flatnonzero(items).tolist() == [2, 3]
-    assert not k_core(chain, 2, 2)[0].any()
+    assert not k_core(pairs, 2, 2)[0].any()
 
 
 def test_sessions_end_where_the_pause_is_longer_than_the_gap():
     kept, _ = filtered(events_of([(1, 1, "view", m) for m in (0, 30, 61)] + [(2, 1, "view", 0)]), SessionsByGap())
     sessions = dict(kept.group_by("user").agg(pl.col("session").sort()).iter_rows())
     assert sessions == {1: [1, 1, 2], 2: [3]}
-
-
-def test_only_equal_timed_events_are_duplicates():
-    twice = events_of([(1, 1, "view", 5), (1, 1, "view", 5), (1, 1, "buy", 5), (1, 2, "view", 5)])
-    assert filtered(twice, ExactDuplicates())[1] == [1]
-    assert filtered(twice.with_columns(at=pl.lit(None, EVENTS.columns["at"])), ExactDuplicates())[1] == [0]
 
 
 def test_a_date_range_holds_its_start_and_not_its_end():
@@ -122,10 +129,31 @@ def test_an_unknown_key_of_a_filter_is_refused():
         KCore(user=3)
 
 
-def test_marked_repeats_are_believed_and_sessions_need_times():
-    twice = events_of([(1, 1, "view", 5), (1, 2, "view", 5)]).with_columns(repeat=pl.col("item") == 2)
+def test_marked_repeats_are_dropped_and_sessions_need_times():
+    twice = events_of([(1, 1, "view", 5), (1, 1, "view", 5), (1, 1, "buy", 5), (1, 2, "view", 5)])
     assert filtered(twice, ExactDuplicates())[1] == [1]
-    untimed = twice.with_columns(at=pl.lit(None, EVENTS.columns["at"]))
+    untimed = twice.with_columns(at=pl.when(pl.col("event") > 2).then("at"))
     with pytest.raises(InputError, match="needs the time of every event") as refusal:
         filtered(untimed, SessionsByGap())
     assert refusal.value.rows == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(drawn=rows, size=st.integers(1, 60), minutes=st.integers(1, 20), least=st.integers(2, 4))
+def test_sessions_of_batches_are_those_of_the_whole_log(drawn, size, minutes, least):
+    events = events_of(drawn)
+    pause = pl.col("at") - pl.col("at").shift(1)
+    begins = (pl.col("user") != pl.col("user").shift(1)) | (pause > pl.duration(minutes=minutes))
+    whole = (
+        events.sort("user", "at", "event")
+        .with_columns(session=begins.fill_null(value=True).cast(pl.Int64).cum_sum())
+        .sort("event")
+    )
+    assert filtered(events, SessionsByGap(minutes=minutes), size=size)[0].equals(whole)
+    long = whole.filter(pl.len().over("session") >= least)
+    assert filtered(events, SessionsByGap(minutes=minutes), SessionLength(least=least), size=size)[0].equals(long)
+
+
+def test_events_without_a_session_are_in_no_long_one():
+    events = events_of([(1, 1, "view", m) for m in range(4)]).with_columns(session=pl.Series([None, 1, 1, None]))
+    assert filtered(events, SessionLength(), size=1)[0]["event"].to_list() == [2, 3]

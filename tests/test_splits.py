@@ -1,6 +1,7 @@
-"""The world's split: shares, order, and what it does not depend on."""
+"""The world's split: shares, order, and what it does not depend on; protocols in batches, against the whole log."""
 
 from datetime import UTC, datetime, timedelta
+from math import floor
 
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from rlrec.splits import (
     UserFraction,
     chronological_shares,
     split,
+    untimed,
 )
 from rlrec.tables import EVENTS, SPLITS, check
 
@@ -26,23 +28,25 @@ TENTHS = dict(zip(WORLD_SLICES, (6, 2, 1, 1), strict=True))
 PLACE = {name: place for place, name in enumerate(WORLD_SLICES)}
 
 
-def events_of(rows: list[tuple[int, int, float | None, int | None]]) -> pl.LazyFrame:
-    """EVENTS from (user, item, value, second), numbered in the given order."""
+def events_of(rows: list[tuple[int, int, float | None, int | None]]) -> pl.DataFrame:
+    """EVENTS from (user, item, value, second), in the order of time, user and item, or as given without times."""
+    ordered = sorted(rows, key=lambda row: (-1, 0, 0) if row[3] is None else (row[3], *row[:2]))
     return pl.DataFrame(
         [
             (i + 1, user, None, item, "rating", value, None if second is None else START + timedelta(seconds=second))
-            for i, (user, item, value, second) in enumerate(rows)
+            for i, (user, item, value, second) in enumerate(ordered)
         ],
         schema=EVENTS.schema,
         orient="row",
-    ).lazy()
+    )
 
 
-def split_of(events: pl.LazyFrame, **options: object) -> pl.DataFrame:
-    """The events with their slice."""
-    splits = chronological_shares(events, positive_from=4.0, **options).collect()  # pyright: ignore[reportArgumentType]
+def split_of(events: pl.DataFrame, size: int = 7, **options: object) -> pl.DataFrame:
+    """The events with their slice, placed in batches of a size."""
+    batches = chronological_shares(lambda *_: events.iter_slices(size), positive_from=4.0, **options)  # pyright: ignore[reportArgumentType]
+    splits = pl.concat(batches)
     check(splits, SPLITS)
-    return events.collect().join(splits, on="event", validate="1:1", maintain_order="left")
+    return events.join(splits, on="event", validate="1:1", maintain_order="left")
 
 
 user_rows = st.lists(
@@ -79,11 +83,10 @@ def test_shares_of_positives_are_exact_within_one_event(rows):
                 assert abs((mine["split"] == name).sum() - tenths * n / 10) < 1
 
 
-@given(user_rows)
-def test_rows_in_another_order_split_alike(rows):
-    straight = split_of(events_of(rows))
-    mixed = split_of(events_of(rows).reverse()).sort("event")
-    assert straight.equals(mixed)
+@given(user_rows, st.integers(1, 150))
+def test_batches_of_any_size_split_alike(rows, size):
+    events = events_of(rows)
+    assert split_of(events, size).equals(split_of(events, len(rows)))
 
 
 @given(st.lists(st.sampled_from([2.0, 4.0, 5.0]), min_size=10, max_size=80), st.integers(0, 1000))
@@ -108,8 +111,8 @@ def test_nine_positives_are_all_train():
 def test_other_events_go_where_a_positive_at_their_place_would():
     positives = [(1, i + 1, 5.0, 10 * i) for i in range(10)]
     others = [(1, 50, 1.0, 0), (1, 51, 1.0, 55), (1, 52, 1.0, 85), (1, 53, 1.0, 500)]
-    frame = split_of(events_of(positives + others))
-    assert frame["split"].to_list()[10:] == ["train", "feedback", "test", "test"]
+    frame = split_of(events_of(positives + others)).filter(pl.col("item") >= 50).sort("item")
+    assert frame["split"].to_list() == ["train", "feedback", "test", "test"]
 
 
 def test_equal_times_are_ordered_by_item():
@@ -118,20 +121,11 @@ def test_equal_times_are_ordered_by_item():
     assert frame["split"].to_list() == ["train"] * 6 + ["feedback"] * 2 + ["validation"] + ["test"]
 
 
-def test_without_times_the_seed_decides():
-    rows = [(user, i + 1, 5.0, None) for user in (1, 2) for i in range(40)]
-    one, again, other = (split_of(events_of(rows), seed=seed) for seed in (1, 1, 2))
-    assert one.equals(again)
-    assert not one.equals(other)
-    for _, mine in one.group_by("user"):
-        assert {name: (mine["split"] == name).sum() for name in WORLD_SLICES} == {
-            name: 4 * tenths for name, tenths in TENTHS.items()
-        }
-
-
 def test_some_events_without_time_are_refused():
+    every, some = ([(1, 1, 5.0, None), (1, 2, 5.0, second)] for second in (None, 3))
+    assert untimed(lambda *_: events_of(every).iter_slices(1))
     with pytest.raises(InputError, match="no time") as refusal:
-        split_of(events_of([(1, 1, 5.0, None), (1, 2, 5.0, 3)]))
+        untimed(lambda *_: events_of(some).iter_slices(1))
     assert (refusal.value.column, refusal.value.rows) == ("at", 1)
 
 
@@ -142,10 +136,9 @@ def test_shares_are_parameters():
     assert set(frame["protocol"]) == {"thirds"}
 
 
-def timed(rows: list[tuple[int, int, int]]) -> pl.LazyFrame:
+def timed(rows: list[tuple[int, int, int]]) -> pl.DataFrame:
     """EVENTS of (user, item, second) in the order of time; a session a user and quarter of the time."""
-    ordered = sorted(rows, key=lambda row: row[2])
-    frame = events_of([(user, item, None, second) for user, item, second in ordered])
+    frame = events_of([(user, item, None, second) for user, item, second in rows])
     return frame.with_columns(session=pl.col("user").cast(pl.Int64) * 10 + pl.col("at").dt.second() // 15)
 
 
@@ -153,6 +146,7 @@ PROTOCOLS = (
     LeaveOneOut(),
     UserFraction(),
     GlobalTime(validation=0.2, test=0.2),
+    GlobalTime(validation=0),
     BySession(validation=0.3, test=0.3),
     ColdItems(share=0.3),
     ColdItems(share=0.3, support=2),
@@ -161,22 +155,61 @@ PROTOCOLS = (
 timed_rows = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 8), st.integers(0, 59)), min_size=1, max_size=60)
 
 
-def placed(rows: list[tuple[int, int, int]], protocol) -> pl.DataFrame:
-    """The events with their slice."""
+def placed(rows: list[tuple[int, int, int]], protocol, size: int = 5) -> pl.DataFrame:
+    """The events with their slice, placed in batches of a size."""
     events = timed(rows)
-    splits = split(events, protocol).collect()
+    splits = pl.concat(split(lambda *_: events.iter_slices(size), protocol))
     check(splits, SPLITS)
-    return events.collect().join(splits, on="event", validate="1:1", maintain_order="left")
+    return events.join(splits, on="event", validate="1:1", maintain_order="left")
+
+
+def expected(events: pl.DataFrame, protocol) -> list[str]:
+    """What a protocol's docstring says, of a log in memory, event by event."""
+    rows = events.rows(named=True)
+
+    def share_of(number: int, share: float) -> int:
+        return floor(number * share + 1e-9)
+
+    def among(kind: str, row: dict) -> tuple[int, int]:
+        mine = [other["event"] for other in rows if other[kind] == row[kind]]
+        return mine.index(row["event"]), len(mine)
+
+    def held_out(place: int, number: int, test: int, validation: int) -> str:
+        left = number - 1 - place
+        return "test" if left < test else "validation" if left < test + validation else "train"
+
+    def slice_of(row: dict) -> str:
+        match protocol:
+            case LeaveOneOut():
+                place, number = among("user", row)
+                return held_out(place, number, 1, 1) if number >= 3 else "train"
+            case UserFraction():
+                place, number = among("user", row)
+                return held_out(place, number, share_of(number, protocol.test), share_of(number, protocol.validation))
+            case GlobalTime():
+                shares = (1 - protocol.test, 1 - protocol.validation - protocol.test)
+                test, validation = (rows[min(len(rows) - 1, share_of(len(rows), part))]["at"] for part in shares)
+                return "test" if row["at"] >= test else "validation" if row["at"] >= validation else "train"
+            case BySession():
+                begun = list(dict.fromkeys(other["session"] for other in rows))
+                test, validation = (share_of(len(begun), share) for share in (protocol.test, protocol.validation))
+                return held_out(begun.index(row["session"]), len(begun), test, validation)
+            case ColdItems() | ColdUsers():
+                kind, support = ("item", "train") if isinstance(protocol, ColdItems) else ("user", "context")
+                ids = events[kind].unique().sort()
+                drawn = ids.sample(max(1, share_of(len(ids), protocol.share)), seed=protocol.seed, shuffle=True)
+                if row[kind] not in drawn:
+                    return "train"
+                return support if among(kind, row)[0] < protocol.support else "test"
+
+    return [slice_of(row) for row in rows]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: f"{protocol.protocol}")
 @settings(max_examples=15, deadline=None)
-@given(rows=timed_rows)
-def test_every_protocol_places_every_event_once_and_again_alike(rows, protocol):
-    first = placed(rows, protocol)
-    assert first.height == len(rows)
-    assert first.equals(placed(rows, protocol))
-    assert set(first["split"]) <= {"train", "validation", "test", "context"}
+@given(rows=timed_rows, size=st.integers(1, 60))
+def test_every_protocol_places_in_batches_as_in_the_whole_log(rows, protocol, size):
+    assert placed(rows, protocol, size)["split"].to_list() == expected(timed(rows), protocol)
 
 
 @settings(max_examples=25, deadline=None)
@@ -226,7 +259,7 @@ def test_cold_items_train_on_their_support_only_and_cold_users_on_nothing(rows, 
 def test_protocols_say_what_they_lack():
     events = events_of([(1, 1, None, None), (1, 2, None, None)])
     with pytest.raises(InputError, match="global_time needs at of every event"):
-        split(events, GlobalTime())
+        list(split(lambda *_: events.iter_slices(1), GlobalTime()))
     with pytest.raises(InputError, match="by_session needs session") as refusal:
-        split(events, BySession())
+        list(split(lambda *_: events.iter_slices(1), BySession()))
     assert "sessions_by_gap" in str(refusal.value.remedy)

@@ -1,4 +1,5 @@
--- Bad rows: ids that a table uses and the vocabulary does not know.
+-- Bad rows: ids that a table uses and the vocabulary does not know. What it knows is 1 to the highest of a kind, as
+-- dense_ids.sql checks.
 -- Columns: name (the table), kind, id.
 with used as (
     select
@@ -35,8 +36,9 @@ with used as (
 vocabulary as (
     select
         kind,
-        id
+        max(id) as highest
     from read_parquet($vocabulary)
+    group by kind
 )
 
 select distinct
@@ -44,4 +46,5 @@ select distinct
     used.kind,
     used.id
 from used
-anti join vocabulary on used.kind = vocabulary.kind and used.id = vocabulary.id
+left join vocabulary on used.kind = vocabulary.kind
+where used.id < 1 or used.id > coalesce(vocabulary.highest, 0)

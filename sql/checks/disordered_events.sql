@@ -1,11 +1,11 @@
--- Bad rows: events that come later than the next one by number, or have its number.
+-- Bad rows: events that do not have a higher number, and as late a moment, as the one before them in the file.
 -- Columns: event, event_before, moment.
 with events as (
     select
         stored.event,
         stored.at as moment,
-        lag(stored.event) over (order by stored.event) as event_before,
-        lag(stored.at) over (order by stored.event) as moment_before
+        lag(stored.event) over () as event_before,
+        lag(stored.at) over () as moment_before
     from read_parquet($events) as stored
 )
 
@@ -14,4 +14,4 @@ select
     event_before,
     moment
 from events
-where event = event_before or moment < moment_before
+where event <= event_before or moment < moment_before

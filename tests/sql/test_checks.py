@@ -83,6 +83,14 @@ def test_disordered_events_finds_repeated_numbers_and_steps_back_in_time(write, 
         assert len(bad(queries.DisorderedEvents(events=broken), tmp_path)) == 1
 
 
+def test_repeated_names_finds_a_name_of_one_kind_only(write, tmp_path):
+    good = write("good", kind=["user", "item"], external=["a", "a"])
+    assert bad(queries.RepeatedNames(vocabulary=good), tmp_path) == []
+    broken = write("broken", kind=["user", "user", "item"], external=["a", "a", "a"])
+    found = bad(queries.RepeatedNames(vocabulary=broken), tmp_path)
+    assert found == [{"kind": "user", "external": "a", "times": 2}]
+
+
 @pytest.mark.parametrize(
     ("column", "name", "kind"),
     [

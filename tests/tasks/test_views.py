@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rlrec.splits import WORLD_SLICES
+from rlrec.tables import EVENTS, SPLITS
 from tasks.sources.obtain import own_logs
 from tasks.views import ViewSettings
 from tasks.warehouse import ingest
@@ -66,3 +68,52 @@ def test_slates_of_the_held_out_time_teach_nothing(tmp_path):
     assert before[0] == before[1]
     assert one.head(50)["item"].equals(other.head(50)["item"])
     assert not one["item"].equals(other["item"])
+
+
+def corpus_of(folder: Path, times: bool, settings: str = "") -> Path:
+    """A corpus of 20 users with 40 clicks each, with or without times."""
+    folder.mkdir()
+    lines = [f"u{n % 20},i{n * 7 % 31},{START + n // 3 * 60 if times else ''}" for n in range(800)]
+    (folder / "seen.csv").write_text("\n".join(["u,i,t", *lines]) + "\n")
+    mapping = folder / "own.toml"
+    text = SEEN if times else SEEN.replace(', time = "t" }', " }").replace('time = { unit = "s" }', "")
+    mapping.write_text(text + settings)
+    source = own_logs(mapping)
+    return Path(ingest(source, folder / "out", view=ViewSettings.of(source)).uri)
+
+
+def test_without_times_an_order_is_drawn_and_the_world_is_split_in_its_shares(tmp_path):
+    corpus = corpus_of(tmp_path / "one", times=False)
+    splits = pl.read_parquet(corpus / "splits.parquet")
+    assert splits["event"].to_list() == list(range(1, 801))
+    placed = splits.join(pl.read_parquet(corpus / "events.parquet"), on="event", maintain_order="left")
+    for _, mine in placed.group_by("user"):
+        assert dict(mine.group_by("split").len().iter_rows()) == {
+            "train": 24, "feedback": 8, "validation": 4, "test": 4,
+        }  # fmt: skip
+        assert mine["split"].to_list() != sorted(mine["split"], key=WORLD_SLICES.index)
+    assert splits.equals(pl.read_parquet(corpus_of(tmp_path / "again", times=False) / "splits.parquet"))
+
+
+def test_every_filter_and_every_split_of_a_view(tmp_path):
+    filters = ("exact_duplicates", "sessions_by_gap", "session_length", "k_core")
+    protocols = ("leave_one_out", "user_fraction", "global_time", "by_session", "cold_items", "cold_users")
+    text = "".join(f'[[filters]]\nfilter = "{name}"\n' for name in filters)
+    text += "".join(f'[[splits]]\nprotocol = "{name}"\n' for name in protocols)
+    corpus = corpus_of(tmp_path / "all", True, text)
+    told = json.loads((corpus / "corpus.json").read_text())
+    events, splits = (pl.read_parquet(corpus / f"{name}.parquet") for name in ("events", "splits"))
+    assert [part["filter"] for part in told["dropped"]] == list(filters)
+    assert 800 - sum(part["rows"] for part in told["dropped"]) == told["counts"]["events"] == events.height > 0
+    assert splits["protocol"].unique(maintain_order=True).to_list() == ["world", *protocols]
+    assert splits["event"].to_list() == events["event"].to_list() * 7
+    assert events.columns == list(EVENTS.schema)
+
+
+def test_filters_may_leave_nothing(tmp_path):
+    text = '[[filters]]\nfilter = "k_core"\nusers = 50\n' + "".join(
+        f'[[splits]]\nprotocol = "{name}"\n' for name in ("global_time", "by_session", "cold_items")
+    )
+    corpus = corpus_of(tmp_path / "none", True, text)
+    assert pl.read_parquet(corpus / "events.parquet").is_empty()
+    assert pl.read_parquet(corpus / "splits.parquet").schema == SPLITS.schema
