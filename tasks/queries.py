@@ -377,3 +377,16 @@ class LeakedEdges(Query):
     splits: Path
     protocol: str
     slice: str = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedSlates(Query):
+    """Check: a propensity model learned from no slate that is held out."""
+
+    file = "checks/leaked_slates.sql"
+    learned: Path
+    events: Path
+    splits: Path
+    by_user: str
+    at_once: str
+    until: str = "infinity"
