@@ -11,6 +11,7 @@ neither taught w nor are scored by it.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,13 +24,13 @@ from scipy.special import logsumexp
 from rlrec.feedback.frequencies import CELL, FOLD, Frequency, own_counts, shown_counts
 
 SITUATION = (*FOLD, "context")
-LEVELS = {"hour": 8, "weekday": 7, "activity": 8}
+LEVELS = {"period": 8, "hour": 8, "weekday": 7, "activity": 8}
 HOURS = 3  # a level of the hour is a part of the day
 STEEPEST = 2.0  # bound of the slope: the correction may be shrunk away, but at most doubled
-MOST_STEPS = 100
+MOST_STEPS = 50
 Array = np.ndarray
 
-Feature = Literal["hour", "weekday", "activity"]
+Feature = Literal["period", "hour", "weekday", "activity"]
 
 
 class Logistic(Frequency):
@@ -38,14 +39,15 @@ class Logistic(Frequency):
     model: Literal["logistic"] = "logistic"  # pyright: ignore[reportIncompatibleVariableOverride] - the union's tag
     folds: Annotated[int, Field(ge=3)] = 5
     """Users fall into as many parts, by their id; of the parts that do not score a user, one sets the slope."""
-    features: tuple[Feature, ...] = ("hour", "weekday", "activity")
-    """Hour of the day (UTC, by threes), day of the week, how often the user was shown anything (by powers of two)."""
+    features: tuple[Feature, ...] = ("period", "hour", "weekday", "activity")
+    """Eighth of the time that is learned from (what is later is in the last: policies drift), hour of the day (UTC, by
+    threes), day of the week, how often the user was shown anything (by powers of two)."""
     heads: Annotated[int, Field(ge=1)] = 64
     """Most shown items that have a correction of their own."""
     bins: Annotated[int, Field(ge=1)] = 8
     """Groups of the other items, by popularity, of equal weight in the log."""
-    l2: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """Pull of the corrections towards 0, as the precision of a normal prior."""
+    l2: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    """Pull of the corrections towards 0, as the precision of a normal prior; 1 and 20 did no better on Open Bandit."""
     rows: Annotated[int, Field(ge=1)] = 20_000
     """Most decisions with candidates, and most different situations without, that w is learned from."""
 
@@ -66,7 +68,11 @@ def situated(slates: pl.LazyFrame, learned: pl.LazyFrame, recipe: Frequency) -> 
     slates = slates.with_columns(fold=pl.col("user") % recipe.folds)
     if not isinstance(recipe, Logistic):
         return slates.with_columns(context=pl.lit(0, pl.Int32))
+    start, end = learned.select(first=pl.col("at").min(), last=pl.col("at").max()).collect().row(0)
+    length = max((end - start) / LEVELS["period"], timedelta(microseconds=1)) if end else timedelta(1)
+    period = (pl.col("at") - start).dt.total_microseconds() // int(length / timedelta(microseconds=1))
     level = {
+        "period": period.clip(0, LEVELS["period"] - 1).cast(pl.Int32),
         "hour": pl.col("at").dt.hour().cast(pl.Int32) // HOURS,
         "weekday": pl.col("at").dt.weekday().cast(pl.Int32) - 1,
         "activity": pl.col("activity").fill_null(0),

@@ -3,17 +3,17 @@
 -- Columns: event, moment.
 with learned as (
     select
-        event,
-        user,
-        "at" as moment
-    from read_parquet($learned)
+        stored.event,
+        stored.user,
+        stored.at as moment
+    from read_parquet($learned) as stored
 ),
 
 held as (
     select
         splits.protocol,
         events.user,
-        events."at" as moment
+        events.at as moment
     from read_parquet($events) as events
     inner join read_parquet($splits) as splits on events.event = splits.event
     where splits.split in ('validation', 'test')
@@ -21,15 +21,15 @@ held as (
 
 own as (
     select
-        user,
-        min(moment) as moment
+        held.user,
+        min(held.moment) as moment
     from held
-    where protocol = $by_user
-    group by user
+    where held.protocol = $by_user
+    group by held.user
 ),
 
 common as (
-    select least(min(moment), $until::timestamptz) as moment from held
+    select least(min(moment), cast($until as timestamptz)) as moment from held
     where protocol = $at_once
 )
 
