@@ -13,11 +13,9 @@ import pyarrow.parquet as pq
 from rlrec.corpus import Corpus
 from rlrec.graph.bipartite import edges, interactions
 from rlrec.graph.metapaths import metapaths
-from rlrec.splits import WORLD
-from rlrec.tables import EDGES, EVENTS, SPLITS
+from rlrec.tables import EDGES
 from tasks.artifacts import Artifact, store
-from tasks.database import assure, connect
-from tasks.queries import LeakedEdges
+from tasks.learnable import assure_edges
 from tasks.tracking import child
 from tasks.views import CORPUS
 
@@ -56,7 +54,7 @@ def graphs(
                 for batch in chain(edges(liked), related.edges()):
                     file.write_table(batch.to_arrow())
                     counts.update(dict(batch.group_by("relation").len().iter_rows()))
-            assure_no_leak(draft / "edges.parquet", tables)
+            assure_edges(draft / "edges.parquet", tables, ["train"], draft.parent, BESIDE)
             (draft / VERSION).write_text(json.dumps(version), encoding="utf-8")
             return counts.total()
 
@@ -68,17 +66,6 @@ def graphs(
         run.metrics([(f"edges/{name}", float(number), 0) for name, number in counts.items()])
         run.metrics([(f"hubs/{name}", float(number), 0) for name, number in related.hubs.items()])
         return stored
-
-
-def assure_no_leak(edges: Path, tables: Corpus) -> None:
-    """Hold stored edges against the events of the slice that is learned from.
-
-    Raises:
-        BrokenCheckError: one of them stands for no such event.
-    """
-    check = LeakedEdges(edges=edges, events=tables.path(EVENTS), splits=tables.path(SPLITS), protocol=WORLD)
-    with connect(edges.parent.parent, part=BESIDE) as connection:
-        assure(check, connection)
 
 
 def origin(corpus: Path) -> dict[str, Any]:
