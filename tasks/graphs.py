@@ -32,7 +32,8 @@ def graphs(
     which is held against the other slices before anything is stored.
 
     Users and nodes with more than `hub` items stay in `user-item`, but no meta-path leads through them.
-    VERSION says which corpus and settings they were made from; the digest leaves it out.
+    VERSION says which corpus and settings they were made from. It is part of the digest: equal edges of two corpora are
+    two results, and whatever is made of one of them and kept tells its own origin.
     Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
 
     Raises:
@@ -58,7 +59,7 @@ def graphs(
             (draft / VERSION).write_text(json.dumps(version), encoding="utf-8")
             return counts.total()
 
-        stored = store("graphs", target, write, apart={VERSION})
+        stored = store("graphs", target, write)
         logger.info("graph edges: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
         if hub is not None:
             left_out = ", ".join(f"{name} {number:,}" for name, number in related.hubs.items())
