@@ -103,14 +103,16 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in summary.seconds.items())
     model = summary.model
     parts = (model.get("name"), f"version {model.get('version')}", f"alias {model.get('alias')}")
-    propensities = " ".join(f"{log}: {propensity_sentence(told)}" for log, told in summary.propensities.items())
+    propensities = [
+        ("Propensities", f"{log}: {propensity_sentence(told)}") for log, told in summary.propensities.items()
+    ]
     found = [
         ("Dataset", summary.dataset),
         ("Origin", summary.origin),
         ("Knowledge graph", summary.knowledge_graph),
         ("Corpus", summary.corpus),
         ("Protocol", summary.protocol_text),
-        ("Propensities", propensities),
+        *propensities,
         ("Counts", " · ".join(counts)),
         ("Candidate recall", percent(summary.candidate_recall) if summary.candidate_recall is not None else None),
         ("Probability error", f"{summary.marginal_error:.2g}" if summary.marginal_error is not None else None),
