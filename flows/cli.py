@@ -426,6 +426,8 @@ def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
 
 def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Any], out: Path) -> None:
     """For each policy its estimates with intervals, the verdict with the rules that failed; then the files."""
+    from tasks.provenance import propensity_sentence
+
     typer.echo(f"estimand: {records[0]['estimand']}")
     for policy, verdict in verdicts.items():
         rows = [row for row in records if row["target_policy"] == policy]
@@ -449,6 +451,8 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  {failed['grade']}: {failed['rule']} is {number(failed['value'])}, limit {failed['limit']:g}")
         if verdict["unavailable"]:
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
+    told = next(iter(verdicts.values()))["propensities"]
+    typer.echo(f"Propensities: {propensity_sentence(told)}")
     for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
         typer.echo(f"written: {out / name}")
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +55,8 @@ def digest_of(path: Path, apart: Collection[str] = ()) -> str:
 def aside(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to; rename it there on success, remove it on any failure.
 
+    What was written is on the disk before it has its name, and the name when this ends.
+
     Raises:
         InputError: the disk is full.
     """
@@ -63,15 +65,36 @@ def aside(target: Path) -> Iterator[Path]:
     try:
         draft = workspace / target.name
         yield draft
+        settle_all([draft, *(place for place in draft.rglob("*") if place.is_file())], workspace)
         if target.is_dir():
             shutil.rmtree(target)
         draft.rename(target)
+        settle(target.parent)
     except OSError as fault:
         if fault.errno == errno.ENOSPC:
             raise no_space(target) from fault
         raise
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def settle_all(files: Iterable[Path], root: Path) -> None:
+    """Have these files on the disk, and their names in `root` and the folders below it, before somebody names them."""
+    places = set(files)
+    for file in sorted(places):
+        settle(file)
+    folders = {folder for file in places for folder in file.parents if folder.is_relative_to(root)}
+    for folder in sorted(folders, reverse=True):  # the inner ones first
+        settle(folder)
+
+
+def settle(place: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk: a power failure leaves it whole."""
+    opened = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tasks.artifacts import Artifact
 from tasks.checkpoints import read_tensors
 from tasks.evidence import BEFORE_TEST, HELDOUT, SERVING
 from tasks.learn import actor_scores
+from tasks.learnable import positives
 from tasks.presets import Evaluation
 from tasks.simulate import Simulated
 
@@ -84,8 +85,8 @@ def baselines(corpus: Artifact, simulated: Artifact, world: World, evaluation: E
     EASE's ridge is chosen by NDCG@10 on the validation slice, for each fit by itself. Both halves share the fits.
     """
     tables = Corpus.of(corpus.path)
-    liked = interactions(tables, ["train"], positive_from=world.positive_from)
-    more = interactions(tables, ["train", "feedback"], positive_from=world.positive_from)
+    liked = positives(tables, ["train"], world.positive_from)
+    more = positives(tables, ["train", "feedback"], world.positive_from)
     shape = shape_of(liked)
     clicks = clicked(Simulated.of(simulated), shape)
     fits: list[Baselines] = []

@@ -1,6 +1,8 @@
 """What Prefect and MLflow must be told before they are imported; a user's own settings always win."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from tasks.artifacts import home
 
@@ -8,7 +10,7 @@ STARTUP_SECONDS = "180"  # a fresh server database takes longer than Prefect's d
 
 
 def prepare() -> None:
-    """Keep servers, results and telemetry inside `home()`; call before importing prefect, mlflow or torch.
+    """Keep servers, results and telemetry inside `home()`; make it. Call before importing prefect, mlflow or torch.
 
     Log lines of the tasks go to Prefect; the terminal shows them as progress, not as Prefect's own lines.
     """
@@ -30,6 +32,8 @@ def prepare() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    with suppress(OSError):  # whoever writes there first says what is wrong with the place
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
 prepare()

@@ -13,6 +13,7 @@ from rlrec.ope.rounds import Rounds
 from rlrec.ope.transforms import FAMILIES
 from rlrec.ope.validation import policies
 from tasks.artifacts import aside, digest_of
+from tasks.provenance import propensities_of
 
 NUMBERS = ("value", "standard_error", "level", "low", "high", "ess", "max_weight_share", "mean_weight")
 RECORD_SCHEMA: dict[str, pl.DataType] = {
@@ -72,7 +73,7 @@ def estimate_from_parquet(
             code_version=code_version(),
         )
         records += [record.to_record() for record in result.records]
-        verdicts[policy] = result.to_record()
+        verdicts[policy] = {**result.to_record(), "propensities": propensities_of(logs)}
         curves.append(result.curve.insert_column(0, pl.lit(policy).alias("target_policy")))
     write(out / "estimates.parquet", pl.DataFrame(records, schema=RECORD_SCHEMA).write_parquet)
     write(out / "curve.parquet", pl.concat(curves).write_parquet)

@@ -25,6 +25,7 @@ from tasks.checkpoints import seeded
 from tasks.contenders import OPE_ROWS, STOCHASTIC_VALUE, VALUE, Row, heldout_rows, simulated_rows
 from tasks.evidence import BEFORE_TEST, HELDOUT, SERVING
 from tasks.learn import rounds_of
+from tasks.learnable import popularity, positives
 from tasks.presets import Evaluation
 from tasks.resampling import averaged, differences, metric_rows
 from tasks.simulate import Simulated
@@ -124,8 +125,8 @@ def heldout(
         passed = torch.from_numpy(seen(tables, BEFORE_TEST)[user].toarray() > 0)
         passed[:, 0] = True
         eligible = torch.from_numpy(tables.catalogue().eligible)
-        liked = interactions(tables, ["train"], positive_from=world.positive_from)
-        counts = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
+        liked = positives(tables, ["train"], world.positive_from)
+        counts = torch.from_numpy(popularity(tables, liked, ["train"]))
         tail = metrics.tail_items(counts, eligible)
         rows = list(heldout_rows(corpus, simulated, user, pretrained, evidence, policies, world, recipe, evaluation))
         longest = max(evaluation.cutoffs)

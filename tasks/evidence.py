@@ -27,6 +27,7 @@ from rlrec.simulators.logged_slates import World
 from rlrec.tables import CONTEXTS, check
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import read_tensors
+from tasks.learnable import popularity, positives
 from tasks.scorers import train_scorers
 from tasks.simulate import Simulated, candidate_sets
 from tasks.tracking import child
@@ -61,12 +62,12 @@ def gather(
     with child(tracking, "evidence", seed=seed) as run:
         run.inputs({"world": simulated, "pretrained": pretrained})
         run.params(feedback.model_dump())
-        liked = interactions(tables, ["train"], positive_from=world.positive_from)
+        liked = positives(tables, ["train"], world.positive_from)
         scorers = train_scorers(corpus, world.positive_from)
         known = (read_tensors(pretrained.path / "vectors.safetensors"), scorers.ease, scorers.gfcf)
-        popularity = np.asarray(liked.sum(axis=0))
+        counts = popularity(tables, liked, ["train"])
         log = universe.log("log_train")
-        around = look_around(universe.user, universe.candidates, liked[universe.user.numpy()], *known, popularity)
+        around = look_around(universe.user, universe.candidates, liked[universe.user.numpy()], *known, counts)
         learned = cross_fit(around, log, feedback, seed)
         model = fit_reward_model(around, log, feedback, seed)
         parts = {
@@ -77,7 +78,7 @@ def gather(
         for name, user, before in ((HELDOUT, universe.user, BEFORE_TEST), (DEPLOYED, everybody, EVERYTHING)):
             history = interactions(tables, before, positive_from=world.positive_from)[user.numpy()]
             candidates, _ = candidate_sets(tables, scorers.gfcf, user, history, before, world)
-            view = look_around(user, candidates, history, *known, popularity)
+            view = look_around(user, candidates, history, *known, counts)
             parts[name] = contexts_frame(_informed(view, log, universe.user, model, feedback), None)
 
         def write(draft: Path) -> int:

@@ -13,11 +13,9 @@ import pyarrow.parquet as pq
 from rlrec.corpus import Corpus
 from rlrec.graph.bipartite import edges, interactions
 from rlrec.graph.metapaths import metapaths
-from rlrec.splits import WORLD
-from rlrec.tables import EDGES, EVENTS, SPLITS
+from rlrec.tables import EDGES
 from tasks.artifacts import Artifact, store
-from tasks.database import assure, connect
-from tasks.queries import LeakedEdges
+from tasks.learnable import assure_edges
 from tasks.tracking import child
 from tasks.views import CORPUS
 
@@ -34,7 +32,8 @@ def graphs(
     which is held against the other slices before anything is stored.
 
     Users and nodes with more than `hub` items stay in `user-item`, but no meta-path leads through them.
-    VERSION says which corpus and settings they were made from; the digest leaves it out.
+    VERSION says which corpus and settings they were made from. It is part of the digest: equal edges of two corpora are
+    two results, and whatever is made of one of them and kept tells its own origin.
     Metrics: `edges/<relation>`, how many; `hubs/<relation>`, how many users or nodes were left out of a meta-path.
 
     Raises:
@@ -56,11 +55,11 @@ def graphs(
                 for batch in chain(edges(liked), related.edges()):
                     file.write_table(batch.to_arrow())
                     counts.update(dict(batch.group_by("relation").len().iter_rows()))
-            assure_no_leak(draft / "edges.parquet", tables)
+            assure_edges(draft / "edges.parquet", tables, ["train"], draft.parent, BESIDE)
             (draft / VERSION).write_text(json.dumps(version), encoding="utf-8")
             return counts.total()
 
-        stored = store("graphs", target, write, apart={VERSION})
+        stored = store("graphs", target, write)
         logger.info("graph edges: %s", ", ".join(f"{name} {number:,}" for name, number in counts.items()))
         if hub is not None:
             left_out = ", ".join(f"{name} {number:,}" for name, number in related.hubs.items())
@@ -68,17 +67,6 @@ def graphs(
         run.metrics([(f"edges/{name}", float(number), 0) for name, number in counts.items()])
         run.metrics([(f"hubs/{name}", float(number), 0) for name, number in related.hubs.items()])
         return stored
-
-
-def assure_no_leak(edges: Path, tables: Corpus) -> None:
-    """Hold stored edges against the events of the slice that is learned from.
-
-    Raises:
-        BrokenCheckError: one of them stands for no such event.
-    """
-    check = LeakedEdges(edges=edges, events=tables.path(EVENTS), splits=tables.path(SPLITS), protocol=WORLD)
-    with connect(edges.parent.parent, part=BESIDE) as connection:
-        assure(check, connection)
 
 
 def origin(corpus: Path) -> dict[str, Any]:

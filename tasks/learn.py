@@ -24,6 +24,7 @@ from rlrec.runtime import Runtime, Start, Step
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import seeded, write_tensors
 from tasks.evidence import PRACTICE, SERVING
+from tasks.learnable import positives
 from tasks.presets import Evaluation
 from tasks.simulate import Simulated
 from tasks.tracking import Run, child
@@ -49,6 +50,7 @@ def pretrain(
     with child(tracking, "pretrain", seed=seed) as run:
         run.inputs({"corpus": corpus, "graphs": graphs})
         run.params({**recipe.model_dump(), "seed": seed})
+        positives(tables, ["train"], recipe.positive_from)  # what the recipe makes of the same tables, checked
 
         def begin(start: Start) -> Iterator[Step]:
             return recipes.pretrain(recipe, tables, start, runtime)

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from rlrec.errors import InputError
 from tasks import queries
+from tasks.artifacts import settle_all
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
-from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, settle_all, write_manifest
+from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, write_manifest
 from tasks.parts import NAMED, NAMES, OF_ONE_USER, Keys, bucket_rows, number
 from tasks.queries import Query
 from tasks.sources.rawfiles import PACKED, digest_of_raw

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rlrec.corpus import MANIFEST
 from rlrec.errors import InputError
+from tasks.artifacts import settle
 from tasks.staging import Counts, Reason
 
 BASE = "base"
@@ -141,25 +142,6 @@ def write_manifest(warehouse: Path, manifest: Manifest) -> None:
         os.fsync(stream.fileno())
     draft.replace(warehouse / MANIFEST)
     settle(warehouse)
-
-
-def settle_all(files: Iterable[Path], warehouse: Path) -> None:
-    """Have these files of the warehouse on the disk, and their names in its folders, before a manifest names them."""
-    places = set(files)
-    for file in sorted(places):
-        settle(file)
-    folders = {folder for file in places for folder in file.parents if folder.is_relative_to(warehouse)}
-    for folder in sorted(folders, reverse=True):  # the inner ones first
-        settle(folder)
-
-
-def settle(place: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk: a power failure leaves it whole."""
-    opened = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextmanager

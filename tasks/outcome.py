@@ -16,6 +16,7 @@ from tasks.artifacts import Artifact, store
 from tasks.contenders import CLICKS, RL, VALUE
 from tasks.presets import Plan
 from tasks.promote import Registered
+from tasks.provenance import propensities_of, version_sentence
 from tasks.report.results import read_results
 from tasks.report.summaries import summary_markdown
 from tasks.report.wording import headline_sentence
@@ -86,6 +87,11 @@ def conclude(
         "knowledge_graph": knowledge_sentence(description),
         "licence": description["licence"],
         "protocol_text": PROTOCOL,
+        "corpus": version_sentence(description, corpus.path.name, corpus.digest),
+        "propensities": {
+            "Simulated slates": propensities_of(simulated.path / "log_eval" / "logged_slates.parquet"),
+            "The dataset's own slates": description.get("propensities"),
+        },
         "counts": {
             **{name: known[name] for name in ("users", "items", "events", "positives")},
             **{name: known[f"events_{name}"] for name in ("train", "feedback", "validation", "test")},

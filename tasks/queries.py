@@ -371,4 +371,29 @@ class LeakedEdges(Query):
     events: Path
     splits: Path
     protocol: str
-    slice: str = "train"
+    slices: tuple[str, ...] = ("train",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedCounts(Query):
+    """Check: an item's popularity to learn from counts no user of later slices."""
+
+    file = "checks/leaked_counts.sql"
+    counts: Path
+    events: Path
+    splits: Path
+    protocol: str
+    slices: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedSlates(Query):
+    """Check: a propensity model learned from no slate that is held out."""
+
+    file = "checks/leaked_slates.sql"
+    learned: Path
+    events: Path
+    splits: Path
+    by_user: str
+    at_once: str
+    until: str = "infinity"

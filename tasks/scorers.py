@@ -6,8 +6,8 @@ from functools import lru_cache
 from rlrec.closed_form.ease import Ease
 from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
-from rlrec.graph.bipartite import interactions
 from tasks.artifacts import Artifact
+from tasks.learnable import positives
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,5 @@ class TrainScorers:
 @lru_cache(maxsize=2)
 def train_scorers(corpus: Artifact, positive_from: float) -> TrainScorers:
     """Fit both, or hand out what this process has fitted already."""
-    liked = interactions(Corpus.of(corpus.path), ["train"], positive_from=positive_from)
+    liked = positives(Corpus.of(corpus.path), ["train"], positive_from)
     return TrainScorers(Ease.fit(liked), GfCf.fit(liked))

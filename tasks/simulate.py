@@ -17,7 +17,7 @@ from rlrec.candidates import ORIGINS, Quotas, choose, metapath_affinity
 from rlrec.closed_form.ease import Ease
 from rlrec.closed_form.gfcf import GfCf
 from rlrec.corpus import Corpus
-from rlrec.graph.bipartite import interactions, seen, shape_of
+from rlrec.graph.bipartite import seen, shape_of
 from rlrec.graph.metapaths import MetaPaths, from_edges
 from rlrec.metrics import tail_items
 from rlrec.ops.slates import standardise
@@ -27,6 +27,7 @@ from rlrec.simulators.logged_slates import World, click_probability, log_request
 from rlrec.tables import CANDIDATES, EDGES, LOGGED_SLATES, check
 from tasks.artifacts import Artifact, store
 from tasks.checkpoints import read_tensors, seeded, write_tensors
+from tasks.learnable import popularity, positives
 from tasks.scorers import train_scorers
 from tasks.tracking import child
 
@@ -73,8 +74,8 @@ def simulate(
     with child(tracking, "simulate") as run:
         run.inputs({"corpus": corpus, "graphs": graphs})
         run.params(world.model_dump())
-        liked = interactions(tables, ["train"], positive_from=world.positive_from)
-        feedback = interactions(tables, ["feedback"], positive_from=world.positive_from)
+        liked = positives(tables, ["train"], world.positive_from)
+        feedback = positives(tables, ["feedback"], world.positive_from)
         user = torch.from_numpy(np.flatnonzero(np.diff(feedback.indptr))).long()
         candidates, origins = candidate_sets(
             tables, train_scorers(corpus, world.positive_from).gfcf, user, liked[user.numpy()], ["train"], world
@@ -125,11 +126,11 @@ def candidate_sets(
 
     What a user did in the splits `before` is seen and never a candidate.
     """
-    liked = interactions(tables, ["train"], positive_from=world.positive_from)
+    liked = positives(tables, ["train"], world.positive_from)
     paths = from_edges(tables.scan(EDGES).collect(), shape_of(liked)[1])
-    popularity = torch.from_numpy(np.asarray(liked.sum(axis=0), dtype=np.float32))
+    counts = torch.from_numpy(popularity(tables, liked, ["train"]))
     catalogue = tables.catalogue()
-    tail = tail_items(popularity, torch.from_numpy(catalogue.eligible))
+    tail = tail_items(counts, torch.from_numpy(catalogue.eligible))
     passed = seen(tables, before)[user.numpy()]
     quotas = Quotas(world.candidates, world.metapath_candidates, world.tail_candidates)
     parts = [

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,14 +16,16 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from rlrec import tables
-from rlrec.feedback.propensity import Frequency, estimated, log_loss
+from rlrec.corpus import Corpus
+from rlrec.feedback.propensity import Model
 from rlrec.filters import Filter, apply
 from rlrec.passes import Events, stored
-from rlrec.splits import WORLD, WORLD_SLICES, GlobalTime, Protocol, chronological_shares, split, untimed
+from rlrec.splits import WORLD, WORLD_SLICES, Protocol, chronological_shares, split, untimed
 from tasks import queries
 from tasks.database import BrokenCheckError, assure, connect, run
 from tasks.loading import BASE_SCHEMAS
 from tasks.manifest import Frozen, Input, Manifest
+from tasks.propensities import fill_propensities, sources
 from tasks.queries import Query
 from tasks.sources import Source
 from tasks.staging import Counts
@@ -47,7 +48,7 @@ class ViewSettings(Frozen):
     """A rating of at least this is positive."""
     no_genre: str = ""
     """The category that says nothing."""
-    propensities: Frequency | None = None
+    propensities: Model | None = None
     """The model of propensities that the log has not; without it they stay missing."""
 
     @staticmethod
@@ -137,8 +138,8 @@ class View:
         if self.manifest.of("dialogues"):
             self.make(tables.DIALOGUES, queries.Dialogues(dialogues=self.base("dialogues"), vocabulary=vocabulary))
         self.make_splits()
-        if self.settings.propensities and self.manifest.of("slates"):
-            self.estimate_propensities(self.settings.propensities)
+        if self.manifest.of("slates"):
+            self.settle_propensities()
         self.check()
         self.describe(dropped)
         return self.rows["events"]
@@ -203,28 +204,12 @@ class View:
         run(queries.OrderedSplits(splits=placed), ordered, self.connection)
         return stored(ordered)()
 
-    def estimate_propensities(self, recipe: Frequency) -> None:
-        """Fill LOGGED_SLATES where nothing was recorded; a split at one moment ends what is learned from."""
-        file, filled, until = self.path(tables.LOGGED_SLATES), self.scratch / "filled.parquet", None
-        moments = [protocol.protocol for protocol in self.settings.splits if isinstance(protocol, GlobalTime)]
-        if moments:
-            out = pl.scan_parquet(self.path(tables.SPLITS)).filter(
-                pl.col("protocol").is_in(moments) & (pl.col("split") != "train")
-            )
-            held = pl.scan_parquet(self.path(tables.EVENTS)).join(out, on="event", how="semi")
-            until = held.select(pl.col("at").min()).collect().item()
-        candidates = pl.scan_parquet(self.path(tables.CANDIDATES))
-        estimated(pl.scan_parquet(file), recipe, self.rows["items"], candidates, until).sink_parquet(filled)
-        tables.check(pl.scan_parquet(filled), tables.LOGGED_SLATES, file=file.name)
-        shutil.move(filled, file)
-        slates = pl.scan_parquet(file)
-        sources = slates.group_by("propensity_source").len().sort("propensity_source").collect()
-        self.propensities = {
-            **recipe.model_dump(mode="json"),
-            "fitted_until": until.isoformat() if until else None,
-            "rows": dict(sources.iter_rows()),
-            "log_loss": log_loss(slates),
-        }
+    def settle_propensities(self) -> None:
+        """Have the propensities that nothing recorded estimated, if the settings ask for it; say what there are."""
+        tables, recipe = Corpus.of(self.draft), self.settings.propensities
+        if recipe:
+            self.propensities = fill_propensities(tables, recipe, self.rows["items"], self.scratch, self.connection)
+        self.propensities["rows"] = sources(tables)
 
     def check(self) -> None:
         """Promises across tables."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from rlrec.corpus import MANIFEST, newest
 from rlrec.errors import InputError
-from tasks.artifacts import Artifact, digest_of, no_half_written, store
+from tasks.artifacts import Artifact, digest_of, no_half_written, settle_all, store
 from tasks.database import MEMORY_LIMIT
 from tasks.linkage import LEAST_SCORE
 from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
-from tasks.manifest import VIEWS, WORK, DataFile, Manifest, settle_all, write_manifest, writing
+from tasks.manifest import VIEWS, WORK, DataFile, Manifest, write_manifest, writing
 from tasks.sources import Source
 from tasks.views import CORPUS, ViewSettings, write_view
 
@@ -121,7 +121,7 @@ def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSetti
         counts = read_description(target)["counts"]
         return Artifact(uri=str(target), digest=digest_of(target, {ORIGIN}), kind="corpus", rows=counts["events"])
     corpus = store("corpus", target, write, apart={ORIGIN})
-    settle_all(target.iterdir(), out)
+    settle_all(target.iterdir(), out)  # and the folders that lead to it
     write_manifest(out, manifest.model_copy(update={"view": f"{VIEWS}/{name}"}))
     return corpus
 

@@ -1,8 +1,8 @@
--- Bad rows: user-item edges for which a protocol's training slice has no event.
+-- Bad rows: user-item edges for which the slices of a protocol that are learned from have no event.
 -- Columns: user, item.
 with learned as (
     select event from read_parquet($splits)
-    where protocol = $protocol and split = $slice
+    where protocol = $protocol and split in (select unnest($slices))
 ),
 
 training as (

@@ -168,6 +168,30 @@ def weight_cells(own: pl.DataFrame) -> list[Cell]:
     ]
 
 
+def reliability_grids(results: Results) -> list[Grid]:
+    """Predicted and observed shares by predicted propensity, for each log whose propensities a model estimated."""
+    grids = []
+    for place, (log, told) in enumerate(results.summary.propensities.items()):
+        rows = tuple(
+            Row(
+                f"{one['low']:g} to {one['high']:g}",
+                "",
+                (
+                    *(Cell(f"{one[key]:.3g}", "", one[key]) for key in ("predicted", "observed")),
+                    *(Cell(whole(one[key]), "", one[key]) for key in ("choices", "shown")),
+                ),
+            )
+            for one in (told or {}).get("reliability", ())
+        )
+        if rows:
+            caption = f"Reliability of the estimated propensities: {log[0].lower()}{log[1:]}"
+            grids.append(Grid(f"reliability-{place}", caption, RELIABILITY, (("", rows),), "Estimate"))
+    return grids
+
+
+RELIABILITY = ("Predicted share", "Observed share", "Items offered", "Items shown")
+
+
 def paired_grid(results: Results, half: str) -> Grid | None:
     """Paired differences of each compared policy against each reference, in one half."""
     frame = results.paired.filter(pl.col("half") == half)

@@ -8,9 +8,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.artifacts import Artifact, aside, store
+from tasks.provenance import propensity_sentence
 from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle
 from tasks.report.glossary import COLUMNS, ESTIMATORS, METRICS
-from tasks.report.grids import estimate_grid, glance_grid, heldout_grids, paired_grid, policy_grid, seed_grid
+from tasks.report.grids import (
+    estimate_grid,
+    glance_grid,
+    heldout_grids,
+    paired_grid,
+    policy_grid,
+    reliability_grids,
+    seed_grid,
+)
 from tasks.report.results import Results, Summary, read_results
 from tasks.report.wording import caveats, duration, half_of, headline_sentence, percent, reading, support_sentence
 
@@ -80,6 +89,7 @@ def report_page(results: Results, shown: dict[str, Exhibit]) -> str:
         exhibits=shown,
         facts=facts(summary),
         settings=settings(summary),
+        reliability=reliability_grids(results),
         caveats=caveats(results),
         glossary=glossary(),
         level=f"{100 * summary.level:.0f} %",
@@ -93,11 +103,16 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in summary.seconds.items())
     model = summary.model
     parts = (model.get("name"), f"version {model.get('version')}", f"alias {model.get('alias')}")
+    propensities = [
+        ("Propensities", f"{log}: {propensity_sentence(told)}") for log, told in summary.propensities.items()
+    ]
     found = [
         ("Dataset", summary.dataset),
         ("Origin", summary.origin),
         ("Knowledge graph", summary.knowledge_graph),
+        ("Corpus", summary.corpus),
         ("Protocol", summary.protocol_text),
+        *propensities,
         ("Counts", " · ".join(counts)),
         ("Candidate recall", percent(summary.candidate_recall) if summary.candidate_recall is not None else None),
         ("Probability error", f"{summary.marginal_error:.2g}" if summary.marginal_error is not None else None),

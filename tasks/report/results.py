@@ -125,6 +125,10 @@ class Summary(BaseModel):
     origin: str | None = None
     knowledge_graph: str | None = None
     protocol_text: str = ""
+    corpus: str | None = None
+    """The version of the corpus, in words."""
+    propensities: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    """By log: rows by source of the propensity, and the model with its reliability; null without slates."""
     world: dict[str, Any] = Field(default_factory=dict)
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     candidate_recall: float | None = None

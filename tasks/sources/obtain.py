@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from rlrec.errors import InputError
-from rlrec.feedback.propensity import Frequency
+from rlrec.feedback.propensity import Model
 from rlrec.filters import Filter
 from rlrec.splits import Protocol
 from tasks.artifacts import aside, digest_of, home, no_space
@@ -120,7 +120,7 @@ def own_logs(file: Path) -> Source:
     judges = {
         "filters": TypeAdapter(tuple[Filter, ...]),
         "splits": TypeAdapter(tuple[Protocol, ...]),
-        "propensities": TypeAdapter(Frequency | None),
+        "propensities": TypeAdapter(Model | None),
     }
     mapping = load_mapping(file, judges)
     return Source(

@@ -149,3 +149,28 @@ def test_leaked_edges_finds_pairs_of_later_slices_only(write, tmp_path):
 
     assert leaked(5) == []
     assert leaked(5, 6) == [{"user": 1, "item": 6}]
+
+
+def test_leaked_counts_finds_items_that_users_of_later_slices_are_counted_for(write, tmp_path):
+    events = write("events", event=[1, 2, 3], user=[1, 1, 2], item=[5, 5, 5])
+    splits = write("splits", event=[1, 2, 3], split=["train", "train", "test"], protocol=["world"] * 3)
+
+    def leaked(number):
+        counts = write("counts", item=[5, 6], users=[number, 0])
+        check = queries.LeakedCounts(counts=counts, events=events, splits=splits, protocol="world", slices=("train",))
+        return bad(check, tmp_path)
+
+    assert leaked(1) == []
+    assert leaked(2) == [{"item": 5, "users": 2, "known": 1}]
+
+
+@pytest.mark.parametrize(("protocol", "late"), [("world", [2, 3]), ("global_time", [2, 3, 5, 6])])
+def test_leaked_slates_finds_those_after_the_users_or_anybodys_first_held_out_event(write, tmp_path, protocol, late):
+    moments = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    events = write("events", event=[1, 2, 3], user=[1, 1, 2], at=moments)
+    splits = write("splits", event=[1, 2, 3], split=["train", "test", "train"], protocol=[protocol] * 3)
+    learned = write("learned", event=[1, 2, 3, 4, 5, 6], user=[1, 1, 1, 2, 2, 2], at=[*moments, *moments])
+    check = queries.LeakedSlates(
+        learned=learned, events=events, splits=splits, by_user="world", at_once="global_time", until="2024-01-04"
+    )
+    assert sorted(row["event"] for row in bad(check, tmp_path)) == late

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,27 @@ def test_store_describes_what_it_wrote(tmp_path):
         uri=str(tmp_path / "deep" / "note.txt"), digest=hashlib.sha256(b"new").hexdigest(), kind="note", rows=1
     )
     assert leftovers(tmp_path / "deep") == ["note.txt"]
+
+
+def test_what_is_stored_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
+    target, settled = tmp_path / "made", list[Path]()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        assert target.exists() == (place == tmp_path)
+        settled.append(place)
+        fsync(descriptor)
+
+    def write(draft: Path) -> int:
+        (draft / "inner").mkdir(parents=True)
+        (draft / "inner" / "rows").write_text("1")
+        return 1
+
+    monkeypatch.setattr(os, "fsync", noted)
+    store("thing", target, write)
+    assert [place.name for place in settled if place != tmp_path][:-1] == ["made", "rows", "inner", "made"]
+    assert settled[-1] == tmp_path
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -68,6 +68,9 @@ def test_the_graphs_say_what_they_were_made_from(corpus, tmp_path):
     folder = corpus.folders[0]
     (folder / "corpus.json").write_text(json.dumps({"generation": 3, "view": {"filters": []}}))
     made = graphs(Artifact(uri=str(folder), digest="abc", kind="corpus"), 4.0, target=tmp_path / "graphs", hub=2)
+    again = graphs(Artifact(uri=str(folder), digest="xyz", kind="corpus"), 4.0, target=tmp_path / "more", hub=2)
+    assert again.digest != made.digest
+    assert (again.path / "edges.parquet").read_bytes() == (made.path / "edges.parquet").read_bytes()
     told = json.loads((made.path / VERSION).read_text())
     assert told.pop("neighbours") > 0
     assert told == {"corpus": "abc", "generation": 3, "view": {"filters": []}, "positive_from": 4.0, "hub": 2}

@@ -55,6 +55,22 @@ def summary(seeds: tuple[int, ...], dataset: str) -> dict[str, Any]:
         "dataset": dataset,
         "origin": "synthetic numbers, no data behind them",
         "knowledge_graph": "genre triples and 4 relations of a knowledge graph",
+        "corpus": "Generation 3, view g00003-0d99c28a, SHA-256 5cba20f37e11. Filters: exact duplicates, k core "
+        "(users 5, items 5). Splits: world. Positive from a value of 4.",
+        "propensities": {
+            "Simulated slates": {"rows": {"simulated": 94300}},
+            "The dataset's own slates": {
+                "rows": {"logged": 4000, "estimated": 15000, "missing": 1000},
+                "model": "logistic", "learned_rows": 16000, "held_out": "latest",
+                "fitted_until": "2024-03-01T12:00:00+00:00", "log_loss": 2.54, "log_loss_held_out": 2.61,
+                "log_loss_frequency": 2.72, "calibration_error": 0.049,
+                "reliability": [
+                    {"low": 0.003, "high": 0.01, "choices": 1441, "shown": 9, "predicted": 0.0059, "observed": 0.0063},
+                    {"low": 0.01, "high": 0.03, "choices": 7323, "shown": 117, "predicted": 0.017, "observed": 0.0157},
+                    {"low": 0.3, "high": 0.5, "choices": 1149, "shown": 378, "predicted": 0.3283, "observed": 0.329},
+                ],
+            },
+        },
         "protocol_text": "Per user in time order: 60 % train, 20 % feedback, 10 % validation, 10 % test.",
         "counts": {"users": 943, "items": 1682, "events": 100000, "positives": 55375, "train": 33000, "feedback": 11000,
                    "validation": 5500, "test": 5500, "quarantined": 0, "triples": 91631, "log_train": 18860,
