@@ -9,6 +9,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 Value = str | int | float | list[str]
 ASCII_BLANKS = " \t\n\r\v\f"
 EARLIEST, LATEST = 0, 4_102_444_800  # 1970-01-01 and 2100-01-01, seconds UTC
+YEAR_2000 = 946_684_800  # seconds UTC: late enough that seconds read as milliseconds are seen to be earlier
 
 
 @dataclass(frozen=True, kw_only=True)

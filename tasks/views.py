@@ -128,7 +128,7 @@ class View:
             queries.Triples(
                 vocabulary=vocabulary,
                 items=self.path(tables.ITEMS),
-                knowledge=self.base("triples"),
+                knowledge=(*self.base("triples"), str(empty_base(self.scratch, "triples"))),  # older ones lack a column
                 links=self.base("links"),
                 linked=self.manifest.links_fit,
             ),
