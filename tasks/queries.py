@@ -295,13 +295,21 @@ class Candidates(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts(Query):
+    """The facts of which TRIPLES is made."""
+
+    file = "marts/facts.sql"
+    triples: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Triples(Query):
     """The table TRIPLES."""
 
     file = "marts/triples.sql"
     vocabulary: Path
     items: Path
-    knowledge: tuple[str, ...]
+    knowledge: Path
     links: tuple[str, ...]
     linked: bool
 

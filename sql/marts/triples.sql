@@ -1,6 +1,5 @@
 -- Grain: one row per fact, the table TRIPLES: head_kind, head, relation, tail_kind, tail. Repeated facts count once.
--- Genres of the items, then the knowledge graph; an entity that is linked to a known item is that item, if $linked. Of
--- the facts of one head and relation that have a moment the latest counts.
+-- Genres of the items, then the knowledge graph; an entity that is linked to a known item is that item, if $linked.
 with vocabulary as (
     select
         kind,
@@ -24,20 +23,6 @@ knowledge as (
         tail_kind,
         tail_external
     from read_parquet($knowledge, union_by_name = true)
-    where moment is null
-    union all
-    select
-        head_kind,
-        head_external,
-        relation,
-        tail_kind,
-        tail_external
-    from read_parquet($knowledge, union_by_name = true)
-    where moment is not null
-    qualify row_number() over (
-        partition by head_kind, head_external, relation
-        order by moment desc, feed desc, line desc, place desc
-    ) = 1
 ),
 
 links as (
