@@ -165,7 +165,8 @@ class View:
     def make(self, table: tables.Table, query: Query) -> None:
         """Write one table and check it against its schema."""
         self.rows[table.name] = run(query, self.path(table), self.connection)
-        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name)
+        unique = table is not tables.TRIPLES  # made distinct, and too many to be held in memory
+        tables.check(pl.scan_parquet(self.path(table)), table, file=self.path(table).name, unique=unique)
 
     def make_events(self) -> list[dict[str, Any]]:
         """EVENTS after the filters, and what each of them dropped."""

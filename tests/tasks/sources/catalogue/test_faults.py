@@ -21,16 +21,15 @@ from tests.official import SAMPLES
 
 SEPARATORS = ("\t", ",", ";", "|", "::")
 ODD = (
-    "", " ", "nan", "NULL", "inf", "-1", "0", "-0.0", "1.5", "1e400", "9" * 20, "9" * 400, "2147483648", "4102444800001",
-    "2020-13-45", "1969-12-31T23:59:59Z", "0001-01-01", "ä\u2028ß🙂", "\x00", "'; drop table block; --", "[", "[7,", "{}",
-    "a/b\\c", "7|8||9", "x" * 10_000,
+    "", " ", "nan", "NULL", "inf", "-1", "0", "-0.0", "1.5", "1e400", "9" * 20, "9" * 400, "2147483648",
+    "4102444800001", "2020-13-45", "1969-12-31T23:59:59Z", "0001-01-01", "ä\u2028ß🙂", "\x00", "[", "[7,", "{}",
+    "'; drop table block; --", "a/b\\c", "7|8||9", "x" * 10_000,
 )  # fmt: skip
 """Values that stand somewhere in somebody's log."""
 ODD_JSON = (
-    None, True, "", " ", [], {}, [None], [[]], {"a": None}, -1, 1.5, 10**30, 1e308, "nan", "ä\u2028🙂", [{"text": 1}], 7,
-    "2020-13-45",
+    None, True, "", " ", [], {}, [None], [[]], {"a": None}, [{"text": 1}], -1, 7, 1.5, 10**30, 1e308, "nan",
+    "ä\u2028🙂", "2020-13-45",
 )  # fmt: skip
-
 NO_TEXT = b"\xe9\xff\xfe"
 NAMED_BY_LINE = {
     f"staging/{name}.sql" for name in ("indexed_names", "indexed_relation", "session_items", "unicrs_dialogues")
