@@ -77,11 +77,14 @@ class Own(Stage):
     behaviour_values: tuple[str, ...] = ("",)
     others: str = "reject"
     blanks: str = ASCII_BLANKS
+    decimal: str = ""
+    """What stands for the point in numbers, where it is none: `own_decimals.sql` mends them."""
 
     @property
     def text(self) -> str:
         """The statement, with what it reads in place of the raw block."""
-        inner = ("staging/own_json.sql",) if self.paths else ()
+        inner = ("staging/own_decimals.sql",) if self.decimal else ()
+        inner += ("staging/own_json.sql",) if self.paths else ()
         text = super().text
         for file in ("staging/own_typed.sql", *inner):
             text = f"with block as (\n{(SQL / file).read_text()}\n)\n\nselect * from (\n{text}\n)"
@@ -90,7 +93,8 @@ class Own(Stage):
     @property
     def parameters(self) -> dict[str, Value]:
         """Parameter name to value."""
-        return {name: value for name, value in super().parameters.items() if self.paths or name != "paths"}
+        unused = {name for name in ("paths", "decimal") if not getattr(self, name)}
+        return {name: value for name, value in super().parameters.items() if name not in unused}
 
 
 @dataclass(frozen=True, kw_only=True)

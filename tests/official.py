@@ -1,6 +1,7 @@
 """A few records of every public source as its publisher lays them out: source to file to text."""
 
 import json
+from collections.abc import Mapping
 
 FEATURES = ",".join(f"user_feature_{place}" for place in range(4))
 RATINGS_DAT = "1::122::5::838985046\n1::185::3::838983525\n2::122::4::838983392\n"
@@ -35,9 +36,9 @@ def lines(*records: object) -> str:
     return "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
 
 
-def renumbered(record: dict[str, object], **other: object) -> str:
+def renumbered(record: Mapping[str, object], **other: object) -> str:
     """Three records: as it is, with other values, and as it is."""
-    return lines(record, record | other, record)
+    return lines(record, {**record, **other}, record)
 
 
 def open_bandit(policy: str, campaign: str) -> dict[str, str]:
@@ -67,7 +68,8 @@ OPEN_BANDIT = {
 }
 INSPIRED = (
     "dialog_id\tutt_id\tspeaker\tturn_id\ttext\tmovies\tgenres\n"
-    "a\t1\tRECOMMENDER\t1\tHi\t\t\na\t2\tSEEKER\t1\tBoth\tHeat (1995); Up (2009)\tdrama\nb\t1\tSEEKER\t1\tx\tUp (2009)\t\n"
+    "a\t1\tRECOMMENDER\t1\tHi\t\t\na\t2\tSEEKER\t1\tBoth\tHeat (1995); Up (2009)\tdrama\n"
+    "b\t1\tSEEKER\t1\tx\tUp (2009)\t\n"
 )
 KUAIRAND_ROWS = "".join(f"7,1{row},{TIME_MS + row},1,0,0,0,0,0,1,1\n" for row in range(3))
 SAMPLES: dict[str, dict[str, str]] = {
@@ -78,7 +80,8 @@ SAMPLES: dict[str, dict[str, str]] = {
         "tags.csv": "userId,movieId,tag,timestamp\n1,31,Fun,1260759144\n2,31,dull,1260759145\n",
     },
     "ml-10m": {
-        "ratings.dat": RATINGS_DAT, "movies.dat": MOVIES_DAT, "tags.dat": "1::122::Fun::838985046\n2::185::x::838985046\n",
+        "ratings.dat": RATINGS_DAT, "movies.dat": MOVIES_DAT,
+        "tags.dat": "1::122::Fun::838985046\n2::185::x::838985046\n",
     },
     "gowalla-lightgcn": {"train.txt": LISTS, "test.txt": LISTS},
     "amazon-beauty-s3rec": BEAUTY,
@@ -104,7 +107,9 @@ SAMPLES: dict[str, dict[str, str]] = {
         "kg_final.txt": f"entity_head\trelation\tentity_tail\n{FACTS}", "i2kg_map.txt": "pid\teid\n122\t1\n185\t4\n",
     },
     "ml-1m-dbpedia-split": {
-        **dict.fromkeys(("train.txt", "valid.txt", "test.txt"), "1\t0\t1\t838985046\n1\t4\t1\t838985047\n2\t0\t1\t838985048\n"),
+        **dict.fromkeys(
+            ("train.txt", "valid.txt", "test.txt"), "1\t0\t1\t838985046\n1\t4\t1\t838985047\n2\t0\t1\t838985048\n"
+        ),
         "kg_final.txt": f"entity_head\trelation\tentity_tail\n{FACTS}",
         "i2kg_map.txt": "eid\tpid\tname\tentity\n0\t122\tBoomerang\thttp://dbpedia.org/resource/Boomerang\n4\t185\tx\ty\n",
     },
@@ -120,13 +125,15 @@ SAMPLES: dict[str, dict[str, str]] = {
         "category_tree.csv": "categoryid,parentid\n1016,213\n809,169\n",
     },
     "yoochoose": {
-        "yoochoose-clicks.dat": "1,2014-04-07T10:51:09.277Z,214,0\n1,2014-04-07T10:54:09.868Z,215,S\n2,2014-04-07T10:54:46.998Z,214,0\n",
+        "yoochoose-clicks.dat": (
+            "1,2014-04-07T10:51:09.277Z,214,0\n1,2014-04-07T10:54:09.868Z,215,S\n2,2014-04-07T10:54:46.998Z,214,0\n"
+        ),
         "yoochoose-buys.dat": "1,2014-04-07T10:59:09.277Z,214,12462,1\n2,2014-04-07T11:54:09.868Z,215,1046,2\n",
     },
-    "session-rec": {
-        name: "SessionId\tItemId\tTime\n1\t214\t1396437466.94\n1\t215\t1396437467.94\n2\t214\t1396437468\n"
-        for name in ("yoochoose_train_full.txt", "yoochoose_test.txt")
-    },
+    "session-rec": dict.fromkeys(
+        ("yoochoose_train_full.txt", "yoochoose_test.txt"),
+        "SessionId\tItemId\tTime\n1\t214\t1396437466.94\n1\t215\t1396437467.94\n2\t214\t1396437468\n",
+    ),
     "amazon-reviews": {
         "reviews_Beauty_5.json": renumbered(REVIEW, asin="781", overall=5),
         "meta_Beauty.json": renumbered(PRODUCT, asin="781"),
@@ -135,14 +142,17 @@ SAMPLES: dict[str, dict[str, str]] = {
         "All_Beauty.jsonl": renumbered(REVIEW_2023, parent_asin="781"),
         "meta_All_Beauty.jsonl": renumbered(PRODUCT_2023, parent_asin="781"),
     },
-    "amazon-ratings-2014": {"ratings_Beauty.csv": "A1,780,1.0,1371945600\nA2,780,5.0,1371945601\nA1,781,3.0,1371945602\n"},
+    "amazon-ratings-2014": {
+        "ratings_Beauty.csv": "A1,780,1.0,1371945600\nA2,780,5.0,1371945601\nA1,781,3.0,1371945602\n"
+    },
     "amazon-ratings-2018": {"Beauty.csv": "780,A1,1.0,1371945600\n780,A2,5.0,1371945601\n781,A1,3.0,1371945602\n"},
     "amazon-ratings-2023": {
         "Beauty.csv": "user_id,parent_asin,rating,timestamp\nA1,780,1.0,1371945600000\nA2,780,5.0,1371945601000\n"
     },
     "amazon-grocery-rechorus": {
         **dict.fromkeys(
-            ("train.csv", "dev.csv", "test.csv"), "user_id\titem_id\ttime\n1\t7\t1371945600\n1\t8\t1371945601\n2\t7\t1371945602\n"
+            ("train.csv", "dev.csv", "test.csv"),
+            "user_id\titem_id\ttime\n1\t7\t1371945600\n1\t8\t1371945601\n2\t7\t1371945602\n",
         ),
         "item_meta.csv": "item_id\ti_category\tr_complement\tr_substitute\n7\t3\t[8, 9]\t[]\n8\t3\t[7]\t[9]\n",
     },
@@ -179,14 +189,17 @@ SAMPLES: dict[str, dict[str, str]] = {
         ),
         "loc-gowalla_edges.txt": "0\t1\n1\t0\n0\t2\n",
     },
-    "pinterest": dict.fromkeys(("pinterest-20.train.rating", "pinterest-20.test.rating"), "0\t0\t1\t0\n0\t1\t1\t0\n1\t0\t1\t0\n"),
+    "pinterest": dict.fromkeys(
+        ("pinterest-20.train.rating", "pinterest-20.test.rating"), "0\t0\t1\t0\n0\t1\t1\t0\n1\t0\t1\t0\n"
+    ),
     "ncf-ml-1m": dict.fromkeys(
         ("ml-1m.train.rating", "ml-1m.test.rating"), "0\t32\t4\t978824330\n0\t34\t4\t978824331\n1\t32\t5\t978824332\n"
     ),
     **OPEN_BANDIT,
     "trivago": {
         "train.csv": (
-            f"{TRIVAGO}\nu,s,1541599523,1,interaction item image,12,{CITY},,\nu,s,1541599523,2,search for item,13,{CITY},,\n"
+            f"{TRIVAGO}\nu,s,1541599523,1,interaction item image,12,{CITY},,\n"
+            f"u,s,1541599523,2,search for item,13,{CITY},,\n"
             f"u,s,1541599523,3,clickout item,12,{CITY},11|12|13,71|107|119\n"
         ),
         "item_metadata.csv": "item_id,properties\n12,Satellite TV|Golf Course\n13,Safe\n",

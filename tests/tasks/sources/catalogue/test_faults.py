@@ -13,8 +13,9 @@ from rlrec.errors import InputError
 from tasks.blocks import BYTE_ORDER_MARK
 from tasks.database import connect
 from tasks.sources import fetch
-from tasks.sources.catalogue import Feed
+from tasks.sources.catalogue import Feed, Part
 from tasks.sources.catalogue.bundles import BUNDLES
+from tasks.sources.catalogue.logs import LogPart
 from tasks.sources.registry import RawFile
 from tasks.staging import Counts, stage
 from tests.official import SAMPLES
@@ -40,12 +41,10 @@ def different() -> dict[str, tuple[str, str]]:
     """Each file of each source, but once where several are laid out and judged alike: source and path by a name."""
     found: dict[tuple[object, ...], tuple[str, str]] = {}
     for name, bundle in BUNDLES.items():
-        for file in SAMPLES[name]:
+        for file, text in SAMPLES[name].items():
             parts = [part for part in bundle.parts if Path(file).match(part.name)]
-            alike = tuple(
-                (repr(getattr(part, "source", part)).replace(part.name, ""), SAMPLES[name][file]) for part in parts
-            )
-            found.setdefault(alike, (name, file))
+            alike = [type(part.statement) if isinstance(part, Part) else LogPart for part in parts]
+            found.setdefault((text, *alike), (name, file))
     return {f"{name} {file}": (name, file) for name, file in found.values()}
 
 
