@@ -60,7 +60,7 @@ BEAUTY, TOYS = (
     {f"{name}.txt": LISTS, f"{name}_item2attributes.json": '{"7": [1, 2], "8": [2]}\n'}
     for name in ("Beauty", "Toys_and_Games")
 )
-BEHAVIOURS = dict.fromkeys(("buy_train.txt", "buy_test.txt", "cart.txt"), LISTS)
+BEHAVIOURS: dict[str, str] = dict.fromkeys(("buy_train.txt", "buy_test.txt", "cart.txt"), LISTS)
 OPEN_BANDIT = {
     f"open-bandit-{policy}-{campaign}": open_bandit(policy, campaign)
     for policy in ("random", "bts")
