@@ -63,10 +63,15 @@ def execute(
     """Run a statement that writes the file `written`.
 
     Raises:
-        InputError: the disk is full.
+        InputError: the disk is full, or the memory limit too low even with spilling.
     """
     try:
         return connection.execute(statement, parameters)
+    except duckdb.OutOfMemoryException as fault:
+        raise InputError(
+            f"the memory limit is too low for the table {written.stem}",
+            remedy="allow more: rlrec ingest ... --memory-limit 2GB",
+        ) from fault
     except duckdb.IOException as fault:
         if os.strerror(errno.ENOSPC) in str(fault):
             raise no_space(written) from fault

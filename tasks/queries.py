@@ -10,6 +10,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 Value = str | int | float | list[str]
 ASCII_BLANKS = " \t\n\r\v\f"
 EARLIEST, LATEST = 0, 4_102_444_800  # 1970-01-01 and 2100-01-01, seconds UTC
+YEAR_2000 = 946_684_800  # seconds UTC: late enough that seconds read as milliseconds are seen to be earlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +75,17 @@ class Own(Stage):
     behaviour_values: tuple[str, ...] = ("",)
     others: str = "reject"
     blanks: str = ASCII_BLANKS
+    decimal: str = ""
+    """What stands for the point in numbers, where it is none: `own_decimals.sql` mends them."""
 
     @property
     def text(self) -> str:
         """The statement, with what it reads in place of the raw block."""
+        mend = ("staging/own_decimals.sql",) if self.decimal else ()
         trim = () if self.trimmed else ("staging/own_trimmed.sql",)
-        inner = ("staging/own_json.sql",) if self.paths else ()
+        inner = (*mend, *trim, *(("staging/own_json.sql",) if self.paths else ()))
         text = super().text
-        for file in ("staging/own_typed.sql", *trim, *inner):
+        for file in ("staging/own_typed.sql", *inner):
             text = f"with block as (\n{(SQL / file).read_text()}\n)\n\nselect * from (\n{text}\n)"
         return text
 
@@ -281,13 +285,21 @@ class Candidates(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts(Query):
+    """The facts of which TRIPLES is made."""
+
+    file = "marts/facts.sql"
+    triples: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Triples(Query):
     """The table TRIPLES."""
 
     file = "marts/triples.sql"
     vocabulary: Path
     items: Path
-    knowledge: tuple[str, ...]
+    knowledge: Path
     links: tuple[str, ...]
     linked: bool
 

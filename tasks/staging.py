@@ -40,6 +40,7 @@ STAGED: dict[str, dict[str, pa.DataType]] = {
     "items": {"item_external": TEXT, "title": TEXT, "year": pa.int16(), "categories": TEXTS},
     "triples": {
         "head_kind": TEXT, "head_external": TEXT, "relation": TEXT, "tail_kind": TEXT, "tail_external": TEXT,
+        "moment": MOMENT,
     },
     "links": {"item_external": TEXT, "entity_external": TEXT},
     "identifiers": {"item_external": TEXT, "authority": TEXT, "identifier": TEXT},

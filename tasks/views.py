@@ -116,15 +116,18 @@ class View:
         vocabulary, no_genre = self.path(tables.VOCABULARY), self.settings.no_genre
         self.make(tables.ITEMS, queries.Items(items=self.base("items"), vocabulary=vocabulary, no_genre=no_genre))
         dropped = self.make_events()
+        facts, columns = self.scratch / "facts.parquet", empty_base(self.scratch, "triples")
+        run(queries.Facts(triples=(*self.base("triples"), str(columns))), facts, self.connection)  # older lack a column
         self.make(
             tables.TRIPLES,
             queries.Triples(
                 vocabulary=vocabulary,
                 items=self.path(tables.ITEMS),
-                knowledge=self.base("triples"),
+                knowledge=facts,
                 links=self.base("links"),
                 linked=self.manifest.links_fit,
             ),
+            unique=False,  # made distinct, and too many to be held in memory
         )
         self.make(tables.QUARANTINE, queries.Quarantine(base=self.base("quarantine")))
         if self.manifest.of("slates"):

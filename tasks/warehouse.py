@@ -15,6 +15,7 @@ from tasks.linkage import LEAST_SCORE
 from tasks.loading import WORKERS, Settings, commit, inherit, load_bucket, prepare
 from tasks.manifest import VIEWS, WORK, DataFile, Manifest, write_manifest, writing
 from tasks.sources import Source
+from tasks.sources.catalogue.movielens import Users
 from tasks.views import CORPUS, ViewSettings, write_view
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ def corpus_of(source: Source, out: Path, manifest: Manifest, settings: ViewSetti
 def describe_graph(source: Source, manifest: Manifest, numbers: Mapping[str, int]) -> dict[str, Any]:
     """What of the knowledge graph is used, why as a sentence, and what was measured."""
     facts = manifest.accepted("triples")
+    facts -= sum(part.counts.accepted for part in manifest.inputs if part.statement == Users.file)
     if not facts:
         return {"used": GENRES_ONLY, "why": "No knowledge graph was at hand.", "agreement": None}
     if source.links is None:

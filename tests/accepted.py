@@ -1,4 +1,4 @@
-"""What staging accepts of a file."""
+"""What staging makes of a file's records, names as text."""
 
 import duckdb
 import polars as pl
@@ -8,11 +8,13 @@ from tasks.sources.catalogue import Feed
 from tasks.staging import accepted_rows, judged
 
 
-def accepted_of(feed: Feed, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """What staging accepts of a file, names as text, in the order of the file."""
-    found = [
-        pl.DataFrame(accepted_rows(feed, rows))
-        for block in Reader(feed.file, feed.form)
-        for rows in judged(feed, block, connection)
-    ]
+def judged_of(feed: Feed, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """All rows, with what becomes of each, in the order of the file."""
+    found = [pl.DataFrame(rows) for block in Reader(feed.file, feed.form) for rows in judged(feed, block, connection)]
     return pl.concat(found).sort("line", "place", maintain_order=True)
+
+
+def accepted_of(feed: Feed, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """The accepted ones, with the columns of their table."""
+    rows = judged_of(feed, connection).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pl.DataFrame(accepted_rows(feed, rows))

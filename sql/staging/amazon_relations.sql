@@ -76,6 +76,7 @@ select
     relation,
     case when relation = 'item.brand' then 'entity' else 'item' end as tail_kind,
     case when relation = 'item.brand' then 'brand:' else '' end || tail as tail_external,
+    null::timestamptz as moment,
     case when readable and not usable then 'asin' end as rejected_column,
     case
         when fault is not null then fault

@@ -28,6 +28,7 @@ select
     $relation as relation,
     case when $tail_name = 'product' then 'item' else 'entity' end as tail_kind,
     case when $tail_name = 'product' then tail else $tail_name || ':' || tail end as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case when fault is not null then fault when rejected_column is not null then 'not a whole number' end as reason,
     null::varchar as filter

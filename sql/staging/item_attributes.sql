@@ -60,6 +60,7 @@ select
     'item.attribute' as relation,
     'entity' as tail_kind,
     'attribute:' || trim(attribute) as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case
         when fault is not null then fault

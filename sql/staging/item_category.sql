@@ -1,7 +1,6 @@
--- Grain: one row per item and category (Diginetica's product-categories.csv, RetailRocket's categoryid properties and
--- category tree), the staged table triples.
--- Columns: sql/staging/README.md. A property other than $property is dropped by the filter `hashed property`, a root of
--- the tree by `no parent`. An item may change its category: each that it ever had is a fact.
+-- Grain: one row per item and category (Diginetica's product-categories.csv), or category and parent (RetailRocket's
+-- category_tree.csv), the staged table triples.
+-- Columns: sql/staging/README.md. A root of the tree is dropped by the filter `no parent`.
 with parsed as (
     select
         line,
@@ -10,7 +9,6 @@ with parsed as (
         trim(category) as category,
         case
             when fault is not null then null
-            when trim(property) <> $property then 'hashed property'
             when $head_kind = 'entity' and trim(head) <> '' and trim(category) = '' then 'no parent'
         end as filter
     from block
@@ -34,6 +32,7 @@ select
     $relation as relation,
     'entity' as tail_kind,
     'category:' || category as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case when fault is not null then fault when rejected_column is not null then 'empty' end as reason,
     filter

@@ -29,6 +29,7 @@ select
     relation,
     'entity' as tail_kind,
     tail as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case when fault is not null then fault when rejected_column is not null then 'empty' end as reason,
     null::varchar as filter

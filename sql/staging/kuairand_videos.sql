@@ -47,6 +47,7 @@ select
     'item.' || name as relation,
     'entity' as tail_kind,
     name || ':' || tail as tail_external,
+    null::timestamptz as moment,
     case when fault is null and not usable then 'video_id' end as rejected_column,
     case when fault is not null then fault when not usable then 'empty' end as reason,
     case when usable and tail is null then 'unknown' end as filter

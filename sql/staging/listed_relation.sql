@@ -45,6 +45,7 @@ select
     $relation_name as relation,
     $kind as tail_kind,
     tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case
         when fault is not null then fault

@@ -32,6 +32,7 @@ select
     'item.tag' as relation,
     'entity' as tail_kind,
     'tag:' || tag as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case
         when fault is not null then fault

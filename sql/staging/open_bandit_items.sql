@@ -39,6 +39,7 @@ select
     'item.' || name[6:] as relation,
     'entity' as tail_kind,
     'feature:' || feature as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     case
         when fault is not null then fault

@@ -37,6 +37,7 @@ select
     'item.property' as relation,
     'entity' as tail_kind,
     'property:' || name as tail_external,
+    null::timestamptz as moment,
     rejected_column,
     coalesce(fault, case when rejected_column is not null then 'not a whole number' end) as reason,
     case when fault is null and rejected_column is null and name is null then 'no properties' end as filter

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,29 +26,37 @@ SAMPLE_RECORDS = 20_000
 CLOCK_RECORDS = 500
 MOSTLY = 0.98
 FEW, MANY = 30, 200
+FEW_IDS = 10
 MOST_SHOWN = 12
 HIGHEST_RATING = 10
 DEEPEST = 4
 SEPARATORS = ("\t", "::", ";", "|", ",", " ")
 SEPARATORS_WITHOUT_QUOTES = ("\t", "::", " ")
 ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?( ?UTC|Z|[+-]\d\d(:?\d\d)?)?)?")
+COMMA = re.compile(r"^(\s*-?\d+),(\d+\s*)$")
+CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d([.]\d+)?)?")
+SHEET_DAYS = 32_874, 73_051  # 1990-01-01 and 2100-01-01, counted from 1899-12-30
 OFFSET = re.compile(r":[\d.]+( ?UTC|Z|[+-][\d:]+)$")
 PATTERNS = (
     "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
     "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y",
-    "%Y%m%d%H%M%S", "%Y%m%d", "%d %b %Y %H:%M:%S", "%b %d %Y %H:%M:%S", "%a %b %d %H:%M:%S %z %Y",
+    "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d/%m/%y %H:%M",
+    "%m/%d/%y %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%Y-%m-%d %H", "%Y%m%d%H%M%S", "%Y%m%d",
+    "%d %b %Y %H:%M:%S", "%b %d %Y %H:%M:%S", "%a %b %d %H:%M:%S %z %Y",
 )  # fmt: skip
 NAMES = {
     "user": "userid user uid visitorid visitor customerid customer clientid client memberid member profileid accountid "
-    "account reviewerid reviewer username buyerid cookieid cookie deviceid anonymousid",
+    "account reviewerid reviewer username buyerid cookieid cookie deviceid anonymousid kunde kundennummer nutzer "
+    "benutzer utilisateur usuario cliente",
     "item": "itemid item iid productid product sku asin parentasin movieid movie articleid article trackid track "
-    "songid song videoid video bookid book isbn businessid contentid newsid goodsid listingid adid poiid reference",
+    "songid song videoid video bookid book isbn businessid contentid newsid goodsid listingid adid poiid reference "
+    "artikel artikelnummer produkt produit articulo producto prodotto",
     "session": "sessionid session sid visitid visit",
     "time": "timestamp ts time datetime eventtime eventtimestamp createdat created occurredat unixreviewtime timems "
-    "date eventdate clicktime reviewtime servertime at",
+    "date eventdate clicktime reviewtime servertime at zeitstempel datum zeit horodatage fecha data",
     "behaviour": "event eventtype eventname behavior behaviour behaviortype behaviourtype action actiontype activity "
-    "interaction type verb",
-    "value": "rating ratings stars overall score value rate grade",
+    "interaction type verb ereignis aktion evenement evento accion",
+    "value": "rating ratings stars overall score value rate grade bewertung note calificacion",
     "request": "requestid request slateid slate impressionid queryid searchid",
     "position": "position pos slot rank",
     "candidates": "candidates candidateitems candidatelist impressions",
@@ -62,12 +71,14 @@ SLATE_ROLES = ("request", "position", "candidates", "propensity", "propensities"
                "logging_policy_version")  # fmt: skip
 UNDONE = re.compile(r"^(remove|cancel|un|dis|refund|return|delete)")
 BEHAVIOURS = {
-    "purchase": re.compile(r"purchase|^buy|bought|transaction|^order|checkout|conversion|^sale$|^paid$|^pay"),
-    "cart": re.compile(r"cart|basket"),
+    "purchase": re.compile(
+        r"purchase|^buy|bought|transaction|^order|checkout|conversion|^sale$|^paid$|^pay|kauf|bestell|achat|compra"
+    ),
+    "cart": re.compile(r"cart|basket|warenkorb|panier|carrito"),
     "rating": re.compile(r"^rat(e|ing)|stars?$|review"),
     "click": re.compile(r"click|^tap"),
     "favourite": re.compile(r"^fav|^like|wishlist"),
-    "view": re.compile(r"view|impression|^pv$|^show|^visit"),
+    "view": re.compile(r"view|impression|^pv$|^show|^visit|ansicht|^vue|^vista"),
     "play": re.compile(r"^play|^watch|^listen|^stream"),
 }
 """What values of a behaviour mean; the first that fits counts."""
@@ -83,6 +94,9 @@ class Sample:
     quote: str = ""
     encoding: str = "utf-8"
     header: bool = True
+    decimal: str = "."
+    stray: int = 0
+    """Lines before the header."""
 
     @property
     def records(self) -> int:
@@ -138,8 +152,14 @@ def shape(taken: Sample) -> Iterator[str]:
         if taken.encoding != "utf-8":
             yield "# not UTF-8; look whether accents are right"
             yield f"encoding = {text(taken.encoding)}"
-        if not taken.header:
+        if taken.decimal != ".":
+            yield "# fractions stand after a comma"
+            yield f"decimal = {text(taken.decimal)}"
+        if taken.stray:
+            yield f"# {taken.stray} lines before the header are no records: delete them, set header = true, drop names"
+        elif not taken.header:
             yield "# the first record looks like data; these names are made up"
+        if not taken.header:
             yield "header = false"
             yield f"names = [{', '.join(text(name) for name in taken.columns)}]"
 
@@ -181,12 +201,36 @@ def columns(taken: Sample, roles: dict[str, Guess]) -> Iterator[str]:
     left = [name for name in taken.columns if name not in {guess.column for guess in roles.values()}]
     if left:
         yield f"# left out: {listed(left)}"
+    yield from hints(taken, roles, left)
+
+
+def hints(taken: Sample, roles: dict[str, Guess], left: Sequence[str]) -> Iterator[str]:
+    """The lines on what no mapping can mend, but whoever wrote the file."""
+    found = {name: [value.strip() for value in taken.columns[name] if value.strip()] for name in taken.columns}
+    for name in left:
+        values, names = found[name][:CLOCK_RECORDS], plain_names(name)
+        if "time" not in roles and names & set(NAMES["time"].split()) and all(map(is_sheet_day, values)):
+            yield f"# {text(name)} counts days since 1900, as spreadsheets do: save it as 2024-03-31 10:00:00"
+        elif "time" in roles and values and all(CLOCK.fullmatch(value) for value in values):
+            yield f"# {text(name)} is a time of day: put it behind the date, in one column, to keep the order"
+        elif "behaviour" not in roles and names & set(NAMES["behaviour"].split()) and len(set(values)) <= FEW:
+            yield f"# if {text(name)} says what was done, name it in columns.behaviour, and in [source.behaviours] what"
+            yield f"# {listed(sorted(set(values)))} mean, in place of the one behaviour above"
+    for role in ("user", "item"):
+        values = found[roles[role].column] if role in roles else []
+        if values and all(value.endswith(".0") for value in values):
+            yield f"# ids are kept as they are: {text(values[0])} here is not {text(values[0][:-2])} in another file"
+
+
+def is_sheet_day(value: str) -> bool:
+    """Whether it may be a day of 1990 to 2100 as spreadsheets count them."""
+    return is_number(value) and SHEET_DAYS[0] <= float(value) <= SHEET_DAYS[1]
 
 
 def guess_roles(taken: Sample) -> dict[str, Guess]:
     """Role to column: by name where one of the field's names stands there, else by content."""
     found: dict[str, Guess] = {}
-    plain = {name: plain_name(name) for name in taken.columns}
+    plain = {name: plain_names(name) for name in taken.columns}
 
     def free() -> list[str]:
         return [name for name in taken.columns if name not in {guess.column for guess in found.values()}]
@@ -198,7 +242,7 @@ def guess_roles(taken: Sample) -> dict[str, Guess]:
     }  # fmt: skip
     for role, synonyms in NAMES.items():
         for synonym in synonyms.split():
-            column = next((name for name in free() if plain[name] == synonym), None)
+            column = next((name for name in free() if synonym in plain[name]), None)
             if column is not None and any(taken.columns[column]) and fit.get(role, any)(taken.columns[column]):
                 found[role] = Guess(column, "by its name")
                 break
@@ -237,6 +281,12 @@ def sample(file: Path) -> Sample:
     content = head(file, SAMPLE_BYTES)
     if not content.strip():
         raise InputError("the file is empty", file=file, remedy="hand over the complete file")
+    if b"\0" in content[:SHAPE_BYTES]:
+        raise InputError(
+            "the file is no text and no Parquet",
+            file=file,
+            remedy="export it as csv, JSON lines or Parquet; from a spreadsheet, save it as csv",
+        )
     first = content.lstrip()[:1]
     if kind == "jsonl" or first == b"{":
         return sample_json(file, content)
@@ -301,17 +351,34 @@ def sample_text(file: Path, content: bytes) -> Sample:
     separator, quote = split_best(whole[:SHAPE_BYTES], prefer="\t" if format_of(file) == "tsv" else None)
     rows = records_of(whole, separator, quote)[:SAMPLE_RECORDS]
     width = Counter(len(row) for row in rows).most_common(1)[0][0]
-    header = looks_like_names(rows[0], rows[1:])
-    names = rows[0] if header else [f"column_{i + 1}" for i in range(width)]
-    kept = [row for row in rows[int(header) :] if len(row) == len(names)]
+    before = next(place for place, row in enumerate(rows) if len(row) == width)
+    named = looks_like_names(rows[before], rows[before + 1 :])
+    names = rows[before] if named else [f"column_{i + 1}" for i in range(width)]
+    kept = [row for row in rows[before + int(named) :] if len(row) == len(names)]
+    found = {name: [row[i] for row in kept] for i, name in enumerate(names)}
+    decimal = decimal_of(found)
     return Sample(
-        {name: [row[i] for row in kept] for i, name in enumerate(names)},
+        {name: pointed(values, decimal) for name, values in found.items()},
         "tsv" if separator == "\t" else "csv",
         separator,
         quote,
         encoding,
-        header,
+        named and not before,
+        decimal,
+        before if named else 0,
     )
+
+
+def decimal_of(columns: dict[str, list[str]]) -> str:
+    """The sign before fractions: a comma where a column that is called like a number is written so."""
+    named = {name for role in ("value", "reward", "propensity") for name in NAMES[role].split()}
+    numbers = ([value for value in columns[name] if value.strip()] for name in columns if plain_names(name) & named)
+    return "," if any("," in "".join(values) and are_numbers(pointed(values, ",")) for values in numbers) else "."
+
+
+def pointed(values: list[str], decimal: str) -> list[str]:
+    """With points for decimal commas."""
+    return [COMMA.sub(r"\1.\2", value) for value in values] if decimal == "," else values
 
 
 def decodes(content: bytes, encoding: str) -> bool:
@@ -327,6 +394,8 @@ def split_best(content: str, prefer: str | None = None) -> tuple[str, str]:
     """The separator and quote with which most records have the same number of columns, and that is most columns."""
     best, told = (0.0, 0, 0), (",", '"')
     for order, separator in enumerate(SEPARATORS):
+        if separator == " " and best[0] == 1.0:
+            break  # blanks beside another separator
         for quote in ('"', "") if '"' in content and len(separator) == 1 else ("",):
             rows = records_of(content, separator, quote)
             width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (1, 0)
@@ -353,6 +422,8 @@ def records_of(content: str, separator: str, quote: str) -> list[list[str]]:
 def looks_like_names(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     """Whether a record names columns: distinct words above numbers or times, or one of the field's names."""
     cells = [cell.strip() for cell in first]
+    while cells and not cells[-1] and not any("".join(row[len(cells) - 1 :]).strip() for row in rest):
+        cells.pop()  # a separator at the end of each line
     if any((not cell and i) or is_number(cell) or ISO.fullmatch(cell) for i, cell in enumerate(cells)) or len(
         set(cells)
     ) < len(cells):
@@ -360,7 +431,7 @@ def looks_like_names(first: Sequence[str], rest: Sequence[Sequence[str]]) -> boo
     known = {name for synonyms in NAMES.values() for name in synonyms.split()}
     if any(plain_name(cell) in known for cell in cells) or not rest:
         return True
-    below = [[row[i] for row in rest if len(row) == len(cells)] for i in range(len(cells))]
+    below = [[row[i] for row in rest if len(row) == len(first)] for i in range(len(cells))]
     return any(are_numbers(values) or clock_of(values) for values in below)
 
 
@@ -439,7 +510,7 @@ def are_ids(values: Sequence[str]) -> bool:
     seen = {value for value in values if value.strip()}
     if any(value.startswith(("[", "{")) or (is_number(value) and float(value) % 1) for value in seen):
         return False
-    return len(seen) > (FEW if len(values) >= MANY else 1)
+    return len(seen) > (FEW_IDS if len(values) >= MANY else 1)
 
 
 def are_repeated_ids(values: Sequence[str]) -> bool:
@@ -461,8 +532,15 @@ def behaviours_of(values: Sequence[str]) -> dict[str, str | None]:
 
 
 def plain_name(name: str) -> str:
-    """Letters and digits of the innermost key, without RecBole's type after the colon."""
-    return re.sub(r"[^a-z0-9]", "", re.split(r"[./]", name.partition(":")[0])[-1].lower())
+    """Letters and digits of the innermost key, without accents and RecBole's type after the colon."""
+    key = re.split(r"[./]", name.partition(":")[0])[-1]
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", key).lower())
+
+
+def plain_names(name: str) -> set[str]:
+    """The same, and with the key around it: the `id` in `user.id` is `userid`."""
+    outer = re.split(r"[./]", name.partition(":")[0])[-2:]
+    return {plain_name(name), "".join(map(plain_name, outer))}
 
 
 def text(value: object) -> str:

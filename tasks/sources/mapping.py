@@ -143,6 +143,8 @@ class Source(Section):
     """Around columns that hold separators or line ends; `"` in csv, none in tsv."""
     encoding: str = "utf-8"
     """Of text."""
+    decimal: Literal[".", ","] = "."
+    """Before the fraction in value, reward and propensity."""
     header: bool = True
     """Whether the first record names the columns."""
     names: tuple[str, ...] = ()
@@ -182,7 +184,7 @@ class Source(Section):
         """Everything that is needed, and nothing that contradicts."""
         given = self.columns
         if not {"user", "session", "request"} & given.model_fields_set:
-            raise ValueError("columns needs user, or session")
+            raise ValueError("columns lacks user, the column that says who; a session will do")
         if (given.time is None) != (self.time is None):
             raise ValueError("columns.time and time (unit or format) go together")
         if self.header == bool(self.names):
@@ -298,6 +300,7 @@ class Source(Section):
             "others": self.others,
             "trimmed": form.trimmed,
             **(self.time.parameters if self.time else {}),
+            "decimal": "" if self.decimal == "." else self.decimal,
         }
         if form.kind == "lines":
             shared["paths"] = tuple(pointer(by_role.get(role, ABSENT)) for role in Columns.model_fields)

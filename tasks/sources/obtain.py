@@ -90,7 +90,7 @@ def fetch(name: str, path: Path | None = None) -> Source:
         layout, folder, files, origin = find_public(dataset, tried)
     published = digest_of_raw(files[1]) == layout.items.sha256
     graph, knowledge, reason = find_knowledge(dataset, folder, origin, tried, published)
-    feeds = movielens_feeds(layout, graph, files, knowledge)
+    feeds = movielens_feeds(layout, graph, files, locate(folder, layout.users.name), knowledge)
     digests = {feed.form.name: digest_of_raw(feed.file) for feed in feeds}
     return Source(
         name=dataset.name,
@@ -183,15 +183,21 @@ def find_bundle(name: str, path: Path | None) -> Source:
 
 
 def movielens_feeds(
-    layout: Layout, graph: Graph, files: tuple[Path, Path], knowledge: tuple[Path, Path] | None
+    layout: Layout,
+    graph: Graph,
+    files: tuple[Path, Path],
+    users: Path | None,
+    knowledge: tuple[Path, Path] | None,
 ) -> tuple[Feed, ...]:
-    """Ratings and items, then facts and links if there are any."""
+    """Ratings and items, then users, facts and links if there are any."""
     items = (
         movielens.FlaggedItems(genres=layout.flags)
         if layout.flags
         else movielens.NamedItems(genre_separator=layout.genre_separator)
     )
     feeds = [Feed(files[0], layout.ratings, movielens.Ratings()), Feed(files[1], layout.items, items)]
+    if users is not None:
+        feeds.append(Feed(users, layout.users, movielens.Users(occupations=layout.occupations)))
     if knowledge is not None:
         feeds += [
             Feed(knowledge[0], graph.knowledge, movielens.Triples()),

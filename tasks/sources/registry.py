@@ -62,11 +62,16 @@ def text_lines(name: str, *, encoding: str = "utf-8") -> RawFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """One publisher's form of a dataset. Genres are 0/1 `flags` in the item file's last columns, or separated words."""
+    """One publisher's form of a dataset. Genres are 0/1 `flags` in the item file's last columns, or separated words.
+
+    The file of users may lack. Their occupations are words, or numbers of `occupations`.
+    """
 
     name: str
     ratings: RawFile
     items: RawFile
+    users: RawFile
+    occupations: tuple[str, ...] = ()
     genre_separator: str = ""
     flags: tuple[str, ...] = ()
 
@@ -128,6 +133,13 @@ GENRES = (
 )  # fmt: skip
 """The flags of u.item, in order. Source: u.genre of ML-100K."""
 FLAGS = tuple(f"flag_{place}" for place in range(len(GENRES)))
+USER = ("user_id", "age", "gender", "occupation", "zip_code")
+OCCUPATIONS = (
+    "other", "educator", "artist", "clerical", "student", "customer service", "doctor", "executive", "farmer",
+    "homemaker", "K-12 student", "lawyer", "programmer", "retired", "salesman", "scientist", "self-employed",
+    "engineer", "craftsman", "unemployed", "writer",
+)  # fmt: skip
+"""By their numbers in users.dat, in short. Source: README of ML-1M."""
 NO_GENRE = "unknown"  # u.genre's first entry: says nothing about a film, so it is no category and no fact
 
 ML_100K = Dataset(
@@ -151,6 +163,13 @@ ML_100K = Dataset(
                 called=("item_id", "movie_title", "released", "released_on_video", "url", *FLAGS),
                 sha256="553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
             ),
+            RawFile(
+                "u.user",
+                "|",
+                ("user", "age", "gender", "occupation", "zip code"),
+                called=USER,
+                sha256="f120e114da2e8cf314fd28f99417c94ae9ddf1cb6db8ce0e4b5995d40e90e62c",
+            ),
             flags=GENRES,
         ),
         Layout(
@@ -169,6 +188,14 @@ ML_100K = Dataset(
                 header=True,
                 called=("item_id", "movie_title", "release_year", "genres"),
                 sha256="51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+            ),
+            RawFile(
+                "ml-100k.user",
+                "\t",
+                ("user_id:token", "age:token", "gender:token", "occupation:token", "zip_code:token"),
+                header=True,
+                called=USER,
+                sha256="4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972",
             ),
             genre_separator=" ",
         ),
@@ -195,6 +222,8 @@ ML_1M = Dataset(
                 called=("item_id", "movie_title", "genres", "release_year"),
                 sha256="0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9",
             ),
+            RawFile("users.dat", "::", ("user_id", "gender", "age", "occupation", "zip_code")),
+            OCCUPATIONS,
             genre_separator="|",
         ),
     ),
@@ -208,6 +237,6 @@ DATASETS = {dataset.name: dataset for dataset in (ML_100K, ML_1M)}
 
 def raw_files(dataset: Dataset) -> dict[str, RawFile]:
     """Every file that the dataset may consist of, by name."""
-    forms = [form for layout in dataset.layouts for form in (layout.ratings, layout.items)]
+    forms = [form for layout in dataset.layouts for form in (layout.ratings, layout.items, layout.users)]
     forms += [form for graph in dataset.graphs for form in (graph.knowledge, graph.links)]
     return {form.name: form for form in forms}

@@ -53,4 +53,5 @@ def test_files_of_what_is_downloaded(name):
     dataset, told = DATASETS[name], files_told(name, rows()[name][0])
     files = {form.name for layout in dataset.layouts for form in (layout.ratings, layout.items)}
     graphs = {form.name for graph in dataset.graphs for form in (graph.knowledge, graph.links)}
-    assert told == dict.fromkeys(files, False) | dict.fromkeys(graphs, True)
+    users = {layout.users.name for layout in dataset.layouts}
+    assert told == dict.fromkeys(files, False) | dict.fromkeys(graphs | users, True)

@@ -28,7 +28,7 @@ def query_classes(parent: type[Query] = Query) -> dict[str, type[Query]]:
     return found
 
 
-NESTED = {"staging/own_json.sql", "staging/own_trimmed.sql", "staging/own_typed.sql"}
+NESTED = {"staging/own_decimals.sql", "staging/own_json.sql", "staging/own_trimmed.sql", "staging/own_typed.sql"}
 """What the statements of own logs read in place of the block; they share its parameters."""
 
 

@@ -288,7 +288,8 @@ class Likes(Stage):
         """The statement."""
         return (
             "select line, 'user' as head_kind, who as head_external, 'likes' as relation, 'item' as tail_kind, "
-            "what as tail_external, null::varchar as rejected_column, fault as reason, null::varchar as filter "
+            "what as tail_external, null::timestamptz as moment, null::varchar as rejected_column, "
+            "fault as reason, null::varchar as filter "
             "from block"
         )
 

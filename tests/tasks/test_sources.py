@@ -88,7 +88,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch, raw: Path, url: str) -> Dataset:
         file = raw / form.name
         return replace(form, sha256=hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "0" * 64)
 
-    layouts = tuple(replace(one, ratings=known(one.ratings), items=known(one.items)) for one in ML_100K.layouts)
+    layouts = tuple(
+        replace(one, ratings=known(one.ratings), items=known(one.items), users=known(one.users))
+        for one in ML_100K.layouts
+    )
     graph = Graph(known(FREEBASE.knowledge), known(FREEBASE.links))
     wheel = replace(ML_100K.wheel, graph=graph)
     dataset = replace(ML_100K, url=url, layouts=layouts, graphs=(graph,), wheel=wheel)

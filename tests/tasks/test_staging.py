@@ -14,7 +14,8 @@ from tasks.database import BrokenCheckError, connect
 from tasks.sources import ML_100K
 from tasks.sources.catalogue import Feed, movielens
 from tasks.sources.registry import GENRES
-from tasks.staging import Counts, Staged, judged, stage
+from tasks.staging import Counts, Staged, stage
+from tests.accepted import judged_of
 from tests.tiny import write_tiny
 
 RATINGS = ML_100K.layout("official").ratings
@@ -34,10 +35,7 @@ def staged_feed(feed: Feed, folder: Path, connection, most: float = 1.0, **optio
     target = folder / "staged"
     shutil.rmtree(target, ignore_errors=True)
     staged = stage(feed, target, connection, max_reject_share=most, **options)
-    found = [
-        pl.DataFrame(rows) for block in blocks.Reader(feed.file, feed.form) for rows in judged(feed, block, connection)
-    ]
-    return staged, pl.concat(found).sort("line", "place")
+    return staged, judged_of(feed, connection)
 
 
 def stage_text(text: str | bytes, folder: Path, connection, most: float = 1.0) -> tuple[Staged, pl.DataFrame]:

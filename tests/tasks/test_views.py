@@ -1,4 +1,4 @@
-"""A view of slates whose log tells no propensity."""
+"""A view of slates whose log tells no propensity, and of facts that change."""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from rlrec.splits import WORLD_SLICES
-from rlrec.tables import EVENTS, SPLITS
+from rlrec.tables import EVENTS, SPLITS, TRIPLES
+from tasks.sources import fetch
 from tasks.sources.obtain import own_logs
 from tasks.views import ViewSettings
 from tasks.warehouse import ingest
@@ -118,3 +119,45 @@ def test_filters_may_leave_nothing(tmp_path):
     corpus = corpus_of(tmp_path / "none", True, text)
     assert pl.read_parquet(corpus / "events.parquet").is_empty()
     assert pl.read_parquet(corpus / "splits.parquet").schema == SPLITS.schema
+
+
+def test_of_what_an_item_was_in_turn_the_latest_counts_whichever_file_told_it(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+
+    def facts(*properties: str) -> set[tuple[str, str, str]]:
+        """What a further file of properties leaves the corpus with: item, relation, value."""
+        part = raw / f"item_properties_part{len(list(raw.iterdir()))}.csv"
+        part.write_text("\n".join(["timestamp,itemid,property,value", *properties]) + "\n")
+        corpus = ingest(fetch("retailrocket", raw), out).path
+        names = {(kind, id_): name for kind, name, id_ in pl.read_parquet(corpus / "vocabulary.parquet").rows()}
+        found = pl.read_parquet(corpus / f"{TRIPLES.name}.parquet").rows()
+        return {
+            (names[head_kind, head], relation, names[kind, tail]) for head_kind, head, relation, kind, tail in found
+        }
+
+    (raw / "events.csv").write_text("timestamp,visitorid,event,itemid,transactionid\n1433221332117,1,view,2,\n")
+    (raw / "category_tree.csv").write_text("categoryid,parentid\n7,1\n7,2\n")
+    tree = {("category:7", "category.parent", f"category:{parent}") for parent in (1, 2)}
+    first = facts("1441508400000,2,categoryid,7", "1435460400000,2,categoryid,8", "1441508400000,2,790,n9.000")
+    price = ("2", "item.property:790", "property:790=n9.000")
+    assert first == {("2", "item.category", "category:7"), price, *tree}
+    assert facts("1441508400001,2,categoryid,9", "1435460400000,2,790,n1.000") == {
+        ("2", "item.category", "category:9"), price, *tree,
+    }  # fmt: skip
+
+
+def test_a_base_of_before_facts_had_moments_is_read(tmp_path):
+    (tmp_path / "raw").mkdir()
+    for name, text in {
+        "events.csv": "timestamp,visitorid,event,itemid,transactionid\n1433221332117,1,view,2,\n",
+        "category_tree.csv": "categoryid,parentid\n7,1\n",
+    }.items():
+        (tmp_path / "raw" / name).write_text(text)
+    source, out = fetch("retailrocket", tmp_path / "raw"), tmp_path / "out"
+    told = pl.read_parquet(ingest(source, out).path / "triples.parquet")
+    (base,) = (out / "base" / "triples").iterdir()
+    pl.read_parquet(base).drop("moment").write_parquet(base)
+    again = ingest(source, out, view=ViewSettings(positive_from=3.0)).path
+    assert pl.read_parquet(again / "triples.parquet").equals(told)
+    assert told.height == 1

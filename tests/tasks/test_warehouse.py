@@ -270,7 +270,7 @@ def test_movielens_100k_has_its_published_counts(movielens):
     corpus, description = Corpus.of(movielens.path), read_description(movielens.path)
     counts = description["counts"]
     assert (counts["events"], counts["users"], counts["items"]) == (100_000, 943, 1_682)
-    assert counts["triples_knowledge"] == 91_631
+    assert counts["triples_knowledge"] == 91_631 + 4 * 943  # the graph, and four facts about each user
     assert counts["quarantined"] == 0
     assert corpus.scan(EVENTS).select(pl.col("item").n_unique()).collect().item() == 1_682
     assert description["verified"]

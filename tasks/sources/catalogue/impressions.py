@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.queries import EARLIEST, LATEST, Stage
+from tasks.queries import EARLIEST, LATEST, YEAR_2000, Stage
 from tasks.sources.catalogue.bundle import Bundle, Part
 from tasks.sources.registry import RawFile
 
@@ -97,7 +97,16 @@ class ItemCategory(Stage):
     category_column: str
     relation: str = "item.category"
     head_kind: str = "item"
-    property: str = "categoryid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetailRocketProperties(Stage):
+    """Properties of items, each from a moment on."""
+
+    file = "staging/retailrocket_properties.sql"
+    table = "triples"
+    earliest: int = YEAR_2000
+    latest: int = LATEST
 
 
 def open_bandit(policy: str, campaign: str) -> Bundle:
@@ -169,10 +178,9 @@ DIGINETICA = Bundle(
             RawFile(
                 "product-categories.csv",
                 ";",
-                ("itemId", "categoryId", "property"),
+                ("itemId", "categoryId"),
                 header=True,
-                optional=("property",),
-                called=("head", "category", "property"),
+                called=("head", "category"),
             ),
             ItemCategory(head_column="itemId", category_column="categoryId"),
             optional=True,
@@ -185,22 +193,21 @@ RETAILROCKET_PARTS = (
         RawFile(
             "item_properties_part*.csv",
             ",",
-            ("itemid", "value", "property"),
+            ("timestamp", "itemid", "property", "value"),
             header=True,
             quote='"',
-            called=("head", "category", "property"),
+            called=("timestamp", "item_id", "property", "value"),
         ),
-        ItemCategory(head_column="itemid", category_column="value"),
+        RetailRocketProperties(),
         optional=True,
     ),
     Part(
         RawFile(
             "category_tree.csv",
             ",",
-            ("categoryid", "parentid", "property"),
+            ("categoryid", "parentid"),
             header=True,
-            optional=("property",),
-            called=("head", "category", "property"),
+            called=("head", "category"),
         ),
         ItemCategory(
             head_column="categoryid", category_column="parentid", relation="category.parent", head_kind="entity"

@@ -44,6 +44,16 @@ class NamedItems(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Users(Stage):
+    """What users told about themselves; occupations are words, or numbers of these."""
+
+    file = "staging/movielens_users.sql"
+    table = "triples"
+    several = True
+    occupations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Links(Stage):
     """Which entity of the knowledge graph an item is; items are numbered from `least` on."""
 

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from tasks.queries import LATEST, Stage
+from tasks.queries import LATEST, YEAR_2000, Stage
 from tasks.sources.catalogue.bundle import Bundle, Part
 from tasks.sources.catalogue.lists import ListedCategories, ListedRelation
 from tasks.sources.registry import RawFile
 
-YEAR_2000 = 946_684_800  # seconds UTC: late enough that seconds read as milliseconds are seen to be earlier
 FLAGS = ("is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view")
 MOMENT = ("user_id", "video_id", "time_ms")
 

@@ -5,8 +5,8 @@ import pytest
 from tasks.sources import GENRES, ML_1M, ML_100K
 from tasks.sources.catalogue.bundle import Part
 from tasks.sources.catalogue.bundles import BUNDLES
-from tasks.sources.catalogue.movielens import FlaggedItems, NamedItems, Ratings
-from tasks.sources.registry import RawFile
+from tasks.sources.catalogue.movielens import FlaggedItems, NamedItems, Ratings, Users
+from tasks.sources.registry import OCCUPATIONS, RawFile
 from tests.sql.staging.lists_support import Understood, staged
 
 FLAGGED = ML_100K.layout("official").items
@@ -180,3 +180,44 @@ def test_published_ratings_are_read_whole(data, tmp_path, dataset, file, rows, u
     found = staged(form, Ratings(), data / dataset.name / f"{file}.gz", tmp_path, most=0.0)
     assert (found.counts.lines, found.counts.accepted) == (rows, rows)
     assert (found.rows["user_external"].n_unique(), found.rows["item_external"].n_unique()) == (users, items)
+
+
+def demographics(form: RawFile, content, folder, occupations: tuple[str, ...] = ()) -> Understood:
+    """Stage this file of users."""
+    return staged(form, Users(occupations=occupations), content, folder)
+
+
+def test_users_are_told_alike_in_every_layout(tmp_path):
+    official, atomic = (ML_100K.layout(name) for name in ("official", "atomic"))
+    header = "\t".join(atomic.users.columns)
+    words = demographics(official.users, "7|24|M|technician|E2A4H\n", tmp_path)
+    assert words.told("head_kind", "head_external", "relation", "tail_kind", "tail_external") == [
+        ("user", "7", "user.gender", "entity", "gender:M"),
+        ("user", "7", "user.age", "entity", "age:24"),
+        ("user", "7", "user.occupation", "entity", "occupation:technician"),
+        ("user", "7", "user.zip", "entity", "zip:E2A4H"),
+    ]
+    again = demographics(atomic.users, f"{header}\n7\t24\tM\ttechnician\tE2A4H\n", tmp_path)
+    assert again.told("relation", "tail_external") == words.told("relation", "tail_external")
+    numbers = demographics(ML_1M.layout("official").users, "7::F::1::12::02139-1\n", tmp_path, OCCUPATIONS)
+    assert numbers.told("tail_external") == [("gender:F",), ("age:1",), ("occupation:programmer",), ("zip:02139-1",)]
+
+
+def test_a_bad_user_is_rejected_once(tmp_path):
+    bad = {
+        "0::F::1::10::48067": ("user", POSITIVE), "1::X::1::10::48067": ("gender", "neither M nor F"),
+        "1::F::0::10::48067": ("age", POSITIVE), "1::F::1::21::48067": ("occupation", "not an occupation"),
+        "1::F::1::-1::48067": ("occupation", "not an occupation"), "1::F::1::10:: ": ("zip code", "empty"),
+        "1::F::1::10": (None, "4 fields instead of 5"),
+    }  # fmt: skip
+    found = demographics(ML_1M.layout("official").users, "\n".join(bad), tmp_path, OCCUPATIONS)
+    assert found.counts.accepted == 0
+    assert found.rejects == [(line, *why) for line, why in enumerate(bad.values(), 1)]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("dataset", "users"), [(ML_100K, 943), (ML_1M, 6_040)], ids=["100k", "1m"])
+def test_every_user_of_the_real_files_is_told_of(data, tmp_path, dataset, users):
+    layout = dataset.layout("official")
+    found = demographics(layout.users, data / dataset.name / layout.users.name, tmp_path, layout.occupations)
+    assert (found.counts.read, found.counts.accepted, found.rejects) == (users, 4 * users, [])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from tests.staged import stage_lines, stage_source, told
+from tests.staged import FACT, stage_lines, stage_source, told
 
 MAY = datetime(2016, 5, 9, tzinfo=UTC)
 
@@ -46,31 +46,44 @@ def test_retailrockets_events_keep_their_milliseconds(tmp_path):
     ]
 
 
-def test_retailrockets_categories_and_their_tree_become_triples(tmp_path):
-    _, first, second, tree = stage_lines(
+PROPERTIES = "timestamp,itemid,property,value"
+VIEWS = ["timestamp,visitorid,event,itemid,transactionid", "1433221332117,1,view,206783,"]
+
+
+def test_retailrockets_properties_hold_from_a_moment_on_and_its_tree_always(tmp_path):
+    _, properties, tree = stage_lines(
         "retailrocket",
         tmp_path,
-        events__csv=["timestamp,visitorid,event,itemid,transactionid", "1433221332117,1,view,2,"],
+        events__csv=VIEWS,
         item_properties_part1__csv=[
-            "timestamp,itemid,property,value",
+            PROPERTIES,
             "1435460400000,460429,categoryid,1338",
             "1441508400000,206783,888,1116713 960601 n277.200",
-            "1441508400000,206783,889,",
-        ],
-        item_properties_part2__csv=[
-            "timestamp,itemid,property,value",
-            "1435460400000,460429,categoryid,1340",
+            "1441508400000,206783,available,0",
+            "1435460400,5,categoryid,1",
+            "later,5,categoryid,1",
             "1435460400000,,categoryid,1",
+            "1435460400000,5,,1",
             "1435460400000,5,categoryid,",
+            "1435460400000,5,categoryid",
         ],
         category_tree__csv=["categoryid,parentid", "1016,213", "231,", ",7"],
     )
-    names = ("head_kind", "head_external", "relation", "tail_kind", "tail_external")
-    assert told(first, *names) == [("item", "460429", "item.category", "entity", "category:1338")]
-    assert told(second, *names) == [("item", "460429", "item.category", "entity", "category:1340")]
-    assert told(tree, *names) == [("entity", "category:1016", "category.parent", "entity", "category:213")]
-    assert first.counts.dropped == {"hashed property": 2}
-    assert second.rejects == [(3, "itemid", "empty"), (4, "value", "empty")]
+    first, second = at(1435460400), at(1441508400)
+    assert told(properties, *FACT, "moment") == [
+        ("item", "460429", "item.category", "entity", "category:1338", first),
+        ("item", "206783", "item.property:888", "entity", "property:888=1116713 960601 n277.200", second),
+        ("item", "206783", "item.available", "entity", "available:0", second),
+    ]
+    assert properties.rejects == [
+        (5, "timestamp", "before 2000: milliseconds are expected, not seconds"),
+        (6, "timestamp", "not a whole number of milliseconds"),
+        (7, "itemid", "empty"),
+        (8, "property", "empty"),
+        (9, "value", "empty"),
+        (10, None, "3 fields instead of 4"),
+    ]
+    assert told(tree) == [("entity", "category:1016", "category.parent", "entity", "category:213")]
     assert tree.counts.dropped == {"no parent": 1}
     assert tree.rejects == [(4, "categoryid", "empty")]
 

@@ -1,6 +1,7 @@
 """A guessed mapping loads, stages a clean stranger's file at once, and says where it could not guess."""
 
 import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -57,6 +58,76 @@ def test_a_strangers_file_is_understood_at_the_first_try(tmp_path, case):
     assert found.accepted.select(names).rows() == [(user, item, meant[did], at) for user, item, did, at in RECORDS]
 
 
+def awkward(header: str, clock: str = "{:%Y-%m-%d %H:%M:%S}", *, did: str = "view", line: str = "{},{},{},{}") -> str:
+    """Three hundred records of twelve people, in somebody's notation."""
+    start = datetime(2023, 11, 14, tzinfo=UTC)
+    rows = [
+        line.format(f"u{i % 12}", f"p{i % 70}", did, clock.format(start + timedelta(minutes=i))) for i in range(300)
+    ]
+    return "\n".join([*([header] if header else []), *rows, ""])
+
+
+AWKWARD = {  # name, bytes, what the mapping must say
+    "a comma before fractions": (
+        awkward("Kunde;Artikel;Bewertung;Datum", "{:%d.%m.%Y %H:%M}", did="3,5", line="{};{};{};{}").encode(),
+        ('decimal = ","', 'value = "Bewertung"'),
+    ),
+    "accents in latin-1": (
+        awkward("client,produit,événement,date", "{:%d/%m/%Y %H:%M}", did="achat").encode("latin-1"),
+        ('encoding = "cp1252"', 'behaviour = "événement"', '"achat" = "purchase"'),
+    ),
+    "half days": (awkward("user,item,event,when", "{:%m/%d/%Y %I:%M %p}").encode(), ('format = "%m/%d/%Y %I:%M %p"',)),
+    "hours": (awkward("user,item,event,time", "{:%Y-%m-%d %H}").encode(), ('format = "%Y-%m-%d %H"',)),
+    "blanks and a separator at each end": (
+        awkward(" User ID , Item ID , Event , Time ,", line=" {} , {} ,{}, {} ,").encode(),
+        ('user = " User ID "',),
+    ),
+    "few people, no header": (awkward("").encode(), ('user = "column_1"', 'item = "column_2"')),
+    "a key around the id": (
+        awkward("", line='{{"who":{{"user":{{"id":"{}"}}}},"what":{{"item.id":"{}"}},"verb":"{}","ts":"{}"}}').encode(),
+        ('user = "who.user.id"', 'item = "/what/item.id"'),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AWKWARD)
+def test_an_awkward_file_is_understood_at_the_first_try(tmp_path, case):
+    content, says = AWKWARD[case]
+    file = tmp_path / ("log.jsonl" if content.startswith(b"{") else "log.csv")
+    file.write_bytes(content)
+    found = inferred(file, tmp_path, 0.0)
+    told = (tmp_path / "guess.toml").read_text(encoding="utf-8")
+    assert [line for line in says if line not in told] == []
+    assert found.accepted["user_external"].to_list() == [f"u{i % 12}" for i in range(300)]
+    assert found.accepted["item_external"].to_list() == [f"p{i % 70}" for i in range(300)]
+    assert found.accepted["moment"].dt.date().unique().to_list() == [date(2023, 11, 14)]
+    if "Bewertung" in told:
+        assert set(found.accepted["value"]) == {3.5}
+
+
+UNMENDED = {  # what no mapping can mend is said
+    "days of a sheet": ("user,item,event,date\n" + "a,p,view,45244.5\nb,q,view,45245\n" * 9, "counts days since 1900"),
+    "a time of day apart": (
+        "user,item,event,date,time\n" + "a,p,view,2023-11-14,10:00\nb,q,view,2023-11-15,09:30:01\n" * 9,
+        "put it behind the date",
+    ),
+    "numbers for what was done": (
+        "user_id,item_id,behavior_type,time\n" + "a,p,1,2023-11-14 10\nb,q,4,2023-11-15 09\n" * 9,
+        'what\n# "1", "4" mean',
+    ),
+    "fractions of ids": ("user,item,rating\n" + "1.0,7.0,3\n2.0,8.0,4\n" * 9, '"1.0" here is not "1" in another'),
+    "a preamble": ("# by hand\nuser,item,event,ts\n" + "a,p,view,1700000000\n" * 200, "1 lines before the header"),
+}
+
+
+@pytest.mark.parametrize("case", UNMENDED)
+def test_what_no_mapping_can_mend_is_said(tmp_path, case):
+    content, said = UNMENDED[case]
+    (tmp_path / "log.csv").write_text(content, encoding="utf-8")
+    inferred(tmp_path / "log.csv", tmp_path, 0.02)
+    assert said in (tmp_path / "guess.toml").read_text(encoding="utf-8")
+
+
 def test_a_parquet_file_of_slates_is_understood(tmp_path):
     frame = pl.DataFrame(
         {"request_id": [1, 1, 2], "user_id": [7, 7, 8], "item_id": [1, 2, 1], "position": [1, 2, 1],
@@ -102,7 +173,7 @@ def test_what_cannot_be_guessed_is_said_in_place(tmp_path):
     assert "# time = ?" in told
     assert 'dropped, and counted: "x\'y"' in told
     (tmp_path / "guess.toml").write_text(told)
-    with pytest.raises(InputError, match="columns needs user, or session"):
+    with pytest.raises(InputError, match="columns lacks user"):
         load_mapping(tmp_path / "guess.toml")
 
 
@@ -113,6 +184,7 @@ def test_what_cannot_be_guessed_is_said_in_place(tmp_path):
         ("log.csv", b"\xff\xfea\x00", "UTF-16"),
         ("log.json", b'[\n{"a": 1}]', "one object a line"),
         ("log.csv.gz", b"no", "damaged"),
+        ("log.xlsx", b"PK\x03\x04\x14\x00\x06\x00", "save it as csv"),
     ],
 )
 def test_a_file_that_no_mapping_can_describe_is_refused(tmp_path, name, content, said):

@@ -104,7 +104,7 @@ MISTAKES = {
     "unknown key": ("seperator = ';'", PLAIN, "no key 'source[1].seperator'; the nearest is 'source.separator'"),
     "unknown role": ("", PLAIN.replace('item = "i"', 'item = "i"\nusr = "u"'), "nearest is 'source.columns.user'"),
     "no item": ("", PLAIN.replace('item = "i"', ""), "'source[1].columns.item' is missing"),
-    "no user": ("", PLAIN.replace('user = "u"', ""), "columns needs user, or session"),
+    "no user": ("", PLAIN.replace('user = "u"', ""), "columns lacks user, the column that says who"),
     "no behaviour": ("", PLAIN.replace('behaviour = "view"', ""), "say what a record is"),
     "no such zone": ("", PLAIN.replace('unit = "s"', 'format = "iso"\nzone = "Europe/Berln"'), "'Europe/Berlin'?"),
     "no such format": ("", PLAIN.replace('unit = "s"', 'format = "%Q"'), "is no time format"),
