@@ -31,7 +31,7 @@ from tasks.staging import MOMENT, PLACED, REJECTS, STAGED, TEXT, Feed, Staged, s
 PREPARED = "prepared.json"
 IDS = "ids"  # folder of the arrays of ids by key
 WORKERS = 2  # buckets loaded at the same time
-DATABASE = 0.7  # of the memory limit; the rest is for blocks of text that are read, parsed and judged
+DATABASE = 0.6  # of the memory limit; the rest is for blocks of text that are read, parsed and judged
 GRAINS = ("day", "month", "year")
 MOST_PERIODS = 400  # of one table; a file each, and for each bucket
 BUCKET_BYTES = 64 << 20  # of raw text: about two million events, sorted in memory

@@ -150,6 +150,7 @@ def stage(
                     total.add_lines(block)
 
         workers.run(work)
+    pa.default_memory_pool().release_unused()  # what comes next needs it
     counts = total.counts()
     if counts.lines != counts.header + counts.blank + counts.continued + counts.read:
         raise BrokenCheckError(f"{feed.name}: the lines do not add up: {counts}")
