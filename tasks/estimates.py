@@ -1,7 +1,7 @@
 """Off-policy estimates from two Parquet files: load, evaluate each target policy, store, return the records."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,12 +34,17 @@ def estimate_from_parquet(
     seed: int = 0,
     reward_min: float | None = None,
     reward_max: float | None = None,
+    max_weight: float | None = None,
+    loggers: Path | None = None,
+    methods: Sequence[str] | None = None,
+    planned_users: int | None = None,
     truth: dict[str, float] | None = None,
 ) -> list[dict[str, object]]:
     """Write `estimates.parquet`, `curve.parquet`, `verdict.json` into `out`; return a record per estimate and interval.
 
     Every target policy in the file is evaluated. Without q_hat and q_hat_target, DR and SNDR stay empty and their
-    records say so. Bias bounds need both ends of the reward range. `truth` gives values that a simulator knows.
+    records say so. Bias bounds need both ends of the reward range. `loggers` holds every logging policy's probability of
+    every shown item: their mixture then stands for the propensity. `truth` gives values that a simulator knows.
 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
@@ -50,15 +55,24 @@ def estimate_from_parquet(
         raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
-    logged, wanted = scan(logs), scan(targets)
+    files = [logs, targets] if loggers is None else [logs, targets, loggers]
+    logged, wanted, known = scan(logs), scan(targets), None if loggers is None else scan(loggers)
     reward_range = None if reward_min is None or reward_max is None else (reward_min, reward_max)
-    digest = f"{digest_of(logs)}:{digest_of(targets)}"
+    digest = ":".join(digest_of(file) for file in files)
     records: list[dict[str, object]] = []
     verdicts: dict[str, object] = {}
     curves: list[pl.DataFrame] = []
     for policy in policies(wanted, file=targets):
         try:
-            rounds = Rounds.from_tables(logged, wanted, policy, reward_range=reward_range, file=f"{logs}, {targets}")
+            rounds = Rounds.from_tables(
+                logged,
+                wanted,
+                policy,
+                loggers=known,
+                reward_range=reward_range,
+                max_weight=max_weight,
+                file=", ".join(map(str, files)),
+            )
         except pl.exceptions.PolarsError as fault:
             raise unreadable(logs, fault) from fault
         result = evaluate(
@@ -68,6 +82,8 @@ def estimate_from_parquet(
             level=level,
             seed=seed,
             families=FAMILIES,
+            methods=methods,
+            planned_users=planned_users,
             input_digest=digest,
             code_version=code_version(),
         )

@@ -1,16 +1,27 @@
 """Evaluation: everything said about one target policy on one log, and the records that are written down."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, assert_never, cast, get_args
 
 import numpy as np
 import polars as pl
 
+from rlrec.errors import InputError
 from rlrec.ope.curve import curve as curve_of
 from rlrec.ope.diagnostics import Diagnostics, diagnose
 from rlrec.ope.estimators import UNTUNED, Estimate
-from rlrec.ope.intervals import REPLICATES, Interval, bootstrap, clustered
+from rlrec.ope.guarantees import betting, truncated
+from rlrec.ope.intervals import (
+    REPLICATES,
+    Interval,
+    bootstrap,
+    clustered,
+    confidence_sequence,
+    empirical_bernstein,
+    hoeffding,
+)
+from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, needs_model
@@ -19,6 +30,10 @@ from rlrec.ope.transforms import Family
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
 RULES: tuple[Rule, ...] = ("mse_bound", "slope")
+Method = Literal[
+    "cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"
+]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -87,11 +102,14 @@ def evaluate(
     seed: int = 0,
     replicates: int = REPLICATES,
     families: Sequence[Family] = ("clip",),
+    methods: Sequence[str] | None = None,
+    planned_users: int | None = None,
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
     """IPS and SNIPS, with a reward model also DR and SNDR; each with a closed-form and a bootstrap interval by user.
 
+    `methods` names further intervals of `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
     `families`; the rules' choices are marked in it by the columns `selected_mse_bound` and `selected_slope`.
     """
@@ -120,11 +138,11 @@ def evaluate(
     deciding = frame.filter(pl.col("base") == steady, pl.col("family") == families[0])
     verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
 
-    def record(one: Estimate, interval: Interval) -> Record:
+    def record(name: str, value: float, interval: Interval, note: str | None = None) -> Record:
         return Record(
             target_policy=target_policy,
-            estimator=one.estimator,
-            value=one.value,
+            estimator=name,
+            value=value,
             standard_error=interval.standard_error,
             method=interval.method,
             level=level,
@@ -138,24 +156,70 @@ def evaluate(
             mean_weight=seen.mean_weight,
             verdict=verdict.grade,
             seed=seed,
-            parameter=one.parameter,
             true_value=truth,
             input_digest=input_digest,
             code_version=code_version,
+            note=note,
         )
 
     records = [
-        record(one, interval)
+        record(one.estimator, one.value, interval)
         for one, again in zip(found, resampled, strict=True)
         for interval in (clustered(one, rounds, level), again)
     ]
+    if methods is None:
+        methods = () if rounds.reward_range is None else ("cressie_read",)
+    for method in methods:
+        records += [record(*one) for one in further(method, estimates, rounds, level, planned_users)]
     if not has_model:
         gap = Interval("none", level, np.nan, np.nan, "asymptotic")
         why = "skipped: the targets have no columns q_hat and q_hat_target"
-        for base in filter(needs_model, REPORTED):
-            absent = Estimate(base, base, np.nan, np.nan, np.empty(0))
-            records.append(replace(record(absent, gap), note=why))
+        records += [record(base, np.nan, gap, why) for base in filter(needs_model, REPORTED)]
     return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, rounds.notes)
+
+
+def further(
+    method: str, estimates: Mapping[str, Estimate], rounds: Rounds, level: float, planned_users: int | None
+) -> list[tuple[str, float, Interval]]:
+    """Estimator, value and interval for what a method can say.
+
+    cressie_read has a value of its own; truncated and betting are about IPS; hoeffding and empirical_bernstein about
+    IPS and DR; confidence_sequence about every estimator. What they need declared, they ask for.
+
+    Raises:
+        InputError: a method that is none, or one that lacks what it needs.
+    """
+    name = next((known for known in METHODS if known == method), None)
+    if name is None:
+        raise InputError(f"no interval method {method!r}", remedy=f"choose among: {', '.join(METHODS)}")
+    unbiased = [one for base, one in estimates.items() if base in ("ips", "dr")]
+    match name:
+        case "cressie_read":
+            if rounds.reward_range is None:
+                raise InputError(
+                    "cressie_read needs a declared reward range", remedy="declare it: --reward-min, --reward-max"
+                )
+            mean_reward = float(rounds.rewards.sum()) / np.count_nonzero(rounds.mask)
+            largest = np.inf if rounds.max_weight is None else rounds.max_weight
+            value, interval = cressie_read(units_of(rounds), mean_reward, level, rounds.reward_range, largest)
+            return [(name, value, interval)]
+        case "truncated" | "betting":
+            interval = (truncated if name == "truncated" else betting)(rounds, level)
+            return [("ips", estimates["ips"].value, interval)]
+        case "hoeffding" | "empirical_bernstein":
+            bound = hoeffding if name == "hoeffding" else empirical_bernstein
+            return [(one.estimator, one.value, bound(one, rounds, level)) for one in unbiased]
+        case "confidence_sequence":
+            if planned_users is None:
+                raise InputError(
+                    "confidence_sequence needs the number of users at which it should be narrowest",
+                    remedy="name it once and keep it: --planned-users",
+                )
+            return [
+                (one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users))
+                for one in estimates.values()
+            ]
+    assert_never(name)
 
 
 def finite_only(record: dict[str, object]) -> dict[str, object]:

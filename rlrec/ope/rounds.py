@@ -129,16 +129,19 @@ class Rounds:
         targets: Frame,
         target_policy: str,
         *,
+        loggers: Frame | None = None,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
     ) -> "Rounds":
         """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
 
+        With `loggers`, a table of every logging policy's probability of every shown item, propensities are their mixture.
+
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
         """
-        rows = matched(logged, targets, target_policy, reward_range, file=file)
+        rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, file=file)
         frame = rows.frame
         request = frame["request"].rank("dense").to_numpy().astype(np.int64) - 1
         position = frame["position"].rank("dense").to_numpy().astype(np.int64) - 1
