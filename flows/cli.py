@@ -233,6 +233,23 @@ def estimate(
         float | None, typer.Option(help="The least reward there can be; with the greatest it bounds the bias.")
     ] = None,
     reward_max: Annotated[float | None, typer.Option(help="The greatest reward there can be.")] = None,
+    max_weight: Annotated[
+        float | None,
+        typer.Option(help="The greatest target probability over propensity there can be, where one is proven."),
+    ] = None,
+    loggers: Annotated[
+        Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
+    ] = None,
+    interval: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further interval, repeat as needed: cressie_read, truncated, hoeffding, empirical_bernstein, "
+            "confidence_sequence, betting."
+        ),
+    ] = None,
+    planned_users: Annotated[
+        int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
+    ] = None,
 ) -> None:
     """Estimate what target policies would have earned, from a log of another policy: no training, no server.
 
@@ -248,6 +265,8 @@ def estimate(
       target_policy       its name
       target_probability  probability that this policy puts the shown item at this place
       q_hat, q_hat_target optional, for DR: predicted reward of the shown item, and its mean under the target policy
+    --loggers has a row per event and logging policy, and stands in for propensity:
+      event, logging_policy, logging_probability
 
     Both tables in full, and how to read the answer: docs/ope.md
 
@@ -259,7 +278,17 @@ def estimate(
 
     with waiting("estimating"):
         records = estimate_from_parquet(
-            logs, target, out, level=level, seed=seed, reward_min=reward_min, reward_max=reward_max
+            logs,
+            target,
+            out,
+            level=level,
+            seed=seed,
+            reward_min=reward_min,
+            reward_max=reward_max,
+            max_weight=max_weight,
+            loggers=loggers,
+            methods=interval,
+            planned_users=planned_users,
         )
     describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
 

@@ -43,8 +43,8 @@ def estimate_from_parquet(
     """Write `estimates.parquet`, `curve.parquet`, `verdict.json` into `out`; return a record per estimate and interval.
 
     Every target policy in the file is evaluated. Without q_hat and q_hat_target, DR and SNDR stay empty and their
-    records say so. Bias bounds need both ends of the reward range. `loggers` holds every logging policy's probability of
-    every shown item: their mixture then stands for the propensity. `truth` gives values that a simulator knows.
+    records say so. Bias bounds need both ends of the reward range. `loggers` holds every logging policy's probability
+    of every shown item: their mixture then stands for the propensity. `truth` gives values that a simulator knows.
 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.

@@ -30,9 +30,7 @@ from rlrec.ope.transforms import Family
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
 RULES: tuple[Rule, ...] = ("mse_bound", "slope")
-Method = Literal[
-    "cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"
-]
+Method = Literal["cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -189,11 +187,10 @@ def further(
     Raises:
         InputError: a method that is none, or one that lacks what it needs.
     """
-    name = next((known for known in METHODS if known == method), None)
-    if name is None:
+    if method not in METHODS:
         raise InputError(f"no interval method {method!r}", remedy=f"choose among: {', '.join(METHODS)}")
     unbiased = [one for base, one in estimates.items() if base in ("ips", "dr")]
-    match name:
+    match method:
         case "cressie_read":
             if rounds.reward_range is None:
                 raise InputError(
@@ -202,12 +199,12 @@ def further(
             mean_reward = float(rounds.rewards.sum()) / np.count_nonzero(rounds.mask)
             largest = np.inf if rounds.max_weight is None else rounds.max_weight
             value, interval = cressie_read(units_of(rounds), mean_reward, level, rounds.reward_range, largest)
-            return [(name, value, interval)]
+            return [(method, value, interval)]
         case "truncated" | "betting":
-            interval = (truncated if name == "truncated" else betting)(rounds, level)
+            interval = (truncated if method == "truncated" else betting)(rounds, level)
             return [("ips", estimates["ips"].value, interval)]
         case "hoeffding" | "empirical_bernstein":
-            bound = hoeffding if name == "hoeffding" else empirical_bernstein
+            bound = hoeffding if method == "hoeffding" else empirical_bernstein
             return [(one.estimator, one.value, bound(one, rounds, level)) for one in unbiased]
         case "confidence_sequence":
             if planned_users is None:
@@ -219,7 +216,7 @@ def further(
                 (one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users))
                 for one in estimates.values()
             ]
-    assert_never(name)
+    assert_never(method)
 
 
 def finite_only(record: dict[str, object]) -> dict[str, object]:

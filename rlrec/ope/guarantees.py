@@ -1,6 +1,6 @@
 """Two intervals for IPS that hold at every sample size though nothing bounds the weights: one look, or every look.
 
-Both bound a mean of nonnegative users' sums from below. The upper end is the same bound on hi - r: with E w = 1 (or less,
+Both bound a mean of nonnegative users' sums from below. The upper end is the same bound on hi - r: with E w = 1 (less,
 where support is missing) V ≥ lo·K + E Σ_k w(r - lo) and V ≤ hi·K - E Σ_k w(hi - r).
 """
 
@@ -23,7 +23,7 @@ HALVINGS = 50
 
 
 def both_sides(rounds: Rounds, method: str, below: Below) -> tuple[float, float]:
-    """The interval whose ends `below` certifies, from each user's Σ w(r - lo)/(hi - lo) and its number of shown rows."""
+    """The interval whose ends `below` certifies, from each user's Σ w(r - lo)/(hi - lo) and number of shown rows."""
     if rounds.reward_range is None:
         raise InputError(f"{method} needs a declared reward range", remedy="declare it: --reward-min, --reward-max")
     low, high = rounds.reward_range
@@ -59,7 +59,9 @@ def truncated(rounds: Rounds, level: float) -> Interval:
         return max(0.0, bound(np.minimum(scale * kept, cap), cap, users))
 
     def bound(capped: Float64[Array, "C"], cap: float, users: int) -> float:
-        return float(capped.mean()) - bernstein_margin(float(capped.var(ddof=min(1, len(capped) - 1))), users, cap, failure)
+        return float(capped.mean()) - bernstein_margin(
+            float(capped.var(ddof=min(1, len(capped) - 1))), users, cap, failure
+        )
 
     low, high = both_sides(rounds, "truncated", below)
     return Interval("truncated", level, low, high, "finite")

@@ -52,13 +52,13 @@ def cressie_read(
 
     missing = max_weight if SURPLUS @ first < 0 else 0.0  # the weight that, once seen, would restore the mean
     mean, spread = joined(missing, mean_reward)
-    noise = SURPLUS @ spread @ SURPLUS
+    noise = float(SURPLUS @ spread @ SURPLUS)
     if np.isinf(missing):
         value, distance = float((REWARD - mean_reward * SURPLUS) @ mean / (REQUESTS @ mean)), 1 + 1 / users
     elif noise > 0:
         fitted = mean - (SURPLUS @ mean) / noise * (SURPLUS @ spread)
         value = float(REWARD @ fitted / (REQUESTS @ fitted))
-        distance = (1 + users) * (SURPLUS @ mean) ** 2 / noise
+        distance = (1 + users) * float(SURPLUS @ mean) ** 2 / noise
     else:  # every weight is 1
         value, distance = float(REWARD @ mean / (REQUESTS @ mean)), 0.0
     budget = (distance + float(fdtri(1, users, level))) / (1 + users)
@@ -86,16 +86,21 @@ def crossings(
         slope, level = -REQUESTS, REWARD - reward * SURPLUS
         allowed = (budget - 1 / users) * users / (1 + users)
 
-        def form(one: Array, two: Array) -> float:
+        def form(one: Array, two: Array) -> Array:
             return (one @ mean) * (two @ mean) - allowed * (one @ spread @ two)
     else:
         slope, level = -REQUESTS, REWARD
         noise, off = SURPLUS @ spread @ SURPLUS, SURPLUS @ mean
 
-        def form(one: Array, two: Array) -> float:
+        def form(one: Array, two: Array) -> Array:
             a, b = SURPLUS @ spread @ one, SURPLUS @ spread @ two
             x, y = one @ mean, two @ mean
-            return (off**2 - budget * noise) * (one @ spread @ two) + budget * a * b - off * (x * b + y * a) + noise * x * y
+            return (
+                (off**2 - budget * noise) * (one @ spread @ two)
+                + budget * a * b
+                - off * (x * b + y * a)
+                + noise * x * y
+            )
 
         if noise <= 0:
             return ()
@@ -104,4 +109,4 @@ def crossings(
     if square <= 0 or inside < 0:
         return ()
     root = np.sqrt(inside)
-    return (-half - root) / square, (-half + root) / square
+    return float((-half - root) / square), float((-half + root) / square)

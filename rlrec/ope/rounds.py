@@ -136,7 +136,7 @@ class Rounds:
     ) -> "Rounds":
         """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
 
-        With `loggers`, a table of every logging policy's probability of every shown item, propensities are their mixture.
+        With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
 
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
@@ -156,9 +156,16 @@ class Rounds:
         mask[request, position] = True
         cluster = np.zeros(shape[0], dtype=np.int64)
         cluster[request] = frame["user"].rank("dense").to_numpy().astype(np.int64) - 1
+        if rows.loggers:
+            logger = np.zeros(shape[0], dtype=np.int64)
+            logger[request] = frame["logger"].to_numpy()
+            each = np.stack([table(f"logger_{number}", 1.0) for number in range(rows.loggers)])
+            propensity = mixture_propensity(each, logger)
+        else:
+            propensity = table("propensity", 1.0)
         return Rounds(
             reward=table("reward", 0.0),
-            propensity=table("propensity", 1.0),
+            propensity=propensity,
             target_probability=table("target_probability", 0.0),
             mask=mask,
             cluster=cluster,

@@ -77,6 +77,55 @@ def test_predictions_come_along_or_not_at_all():
         Rounds.from_tables(LOG, spoil(predicted, "q_hat", 13, None), "new")
 
 
+TWO_LOGGERS = LOG.with_columns(logging_policy=pl.Series(["b", "b", "a", "a", "b", "b"]))
+LOGGERS = pl.DataFrame(
+    {
+        "event": LOG["event"].to_list() * 2,
+        "logging_policy": ["a"] * 6 + ["b"] * 6,
+        "logging_probability": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9, 0.8, 0.7, 0.6, 0.0, 1.0],
+    }
+)
+
+
+def test_loggers_are_mixed_by_their_share_of_requests_and_replace_the_propensity():
+    loggers = LOGGERS.sample(fraction=1.0, shuffle=True, seed=0)
+    rounds = Rounds.from_tables(TWO_LOGGERS.drop("propensity"), TARGETS, "new", loggers=loggers)
+    first, second = LOGGERS["logging_probability"].to_numpy().reshape(2, 6)
+    p = dict(zip(LOG["event"].to_list(), first / 3 + 2 * second / 3, strict=True))
+    np.testing.assert_allclose(rounds.propensity, [[p[13], p[14]], [p[12], p[11]], [p[15], p[16]]])
+    assert not rounds.notes
+    (note,) = Rounds.from_tables(TWO_LOGGERS, TARGETS, "new").notes
+    assert note.startswith("OPE011 2 logging policies")
+
+
+BAD_LOGGERS = {
+    "OPE011 logging_policy is empty": (spoil(TWO_LOGGERS, "logging_policy", 11, None), LOGGERS),
+    "OPE011 logging_policy differs": (spoil(TWO_LOGGERS, "logging_policy", 11, "a"), LOGGERS),
+    "OPE011 logging_policy has several": (TWO_LOGGERS, pl.concat([LOGGERS, LOGGERS.head(1)])),
+    "OPE011 logging_probability is not": (TWO_LOGGERS, spoil(LOGGERS, "logging_probability", 13, 1.5)),
+    "OPE011 event has no probability": (TWO_LOGGERS, LOGGERS.head(11)),
+}
+
+
+@pytest.mark.parametrize("says", BAD_LOGGERS)
+def test_loggers_are_checked(says):
+    log, loggers = BAD_LOGGERS[says]
+    with pytest.raises(InputError) as caught:
+        Rounds.from_tables(log, TARGETS, "new", loggers=loggers)
+    assert says in str(caught.value)
+    assert "first events" in str(caught.value)
+
+
+def test_a_log_needs_the_names_of_its_loggers_and_they_their_columns():
+    for log, loggers, column in (
+        (LOG, LOGGERS, "logging_policy"),
+        (TWO_LOGGERS, LOGGERS.drop("logging_probability"), "logging_probability"),
+    ):
+        with pytest.raises(InputError, match="required columns are missing") as caught:
+            Rounds.from_tables(log, TARGETS, "new", loggers=loggers)
+        assert caught.value.column == column
+
+
 BAD = {
     "OPE001 event is empty": (spoil(LOG, "event", 11, None), TARGETS),
     "OPE001 event is repeated": (

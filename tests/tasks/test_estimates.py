@@ -68,6 +68,30 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert same["value"] == pytest.approx(verdict["same"]["logging_value"])
 
 
+def test_several_loggers_and_further_intervals(files, tmp_path):
+    """Half of the log is said to come from a logger that plays the target: the mixture lies between the two."""
+    logs, targets = files
+    log, wanted = pl.read_parquet(logs), pl.read_parquet(targets).filter(pl.col("target_policy") == "better")
+    name = pl.when(pl.col("event") <= 1_000).then(pl.lit("old")).otherwise(pl.lit("new"))
+    log.with_columns(logging_policy=name).drop("propensity").write_parquet(logs)
+    pl.concat(
+        [
+            log.select("event", logging_policy=pl.lit("old"), logging_probability="propensity"),
+            wanted.select("event", logging_policy=pl.lit("new"), logging_probability="target_probability"),
+        ]
+    ).write_parquet(tmp_path / "loggers.parquet")
+    records = estimate_from_parquet(
+        *files, tmp_path / "out", reward_min=0.0, reward_max=1.0, max_weight=2.0,
+        loggers=tmp_path / "loggers.parquet", methods=["truncated", "betting", "hoeffding"],
+    )  # fmt: skip
+    rows = {(r["estimator"], r["method"]): r for r in records if r["target_policy"] == "better"}
+    assert rows["ips", "hoeffding"]["validity"] == rows["ips", "truncated"]["validity"] == "finite"
+    assert rows["ips", "betting"]["validity"] == "anytime"
+    joined = log.join(wanted, on="event", maintain_order="left")
+    weight = joined["target_probability"] / ((joined["propensity"] + joined["target_probability"]) / 2)
+    assert rows["ips", "student"]["value"] == pytest.approx((weight * joined["reward"]).mean())
+
+
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
