@@ -225,8 +225,11 @@ def show_preview(file: Path) -> None:
 @app.command("ope")
 def estimate(
     logs: Annotated[Path, typer.Option(help="Parquet: what the logging policy showed, and what came of it.")],
-    target: Annotated[Path, typer.Option(help="Parquet: how likely the target policies were to show the same.")],
     out: Annotated[Path, typer.Option(help="The folder for estimates.parquet, curve.parquet and verdict.json.")],
+    target: Annotated[
+        Path | None,
+        typer.Option(help="Parquet: how likely the target policies were to show the same; else the log says it."),
+    ] = None,
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     reward_min: Annotated[
@@ -250,6 +253,14 @@ def estimate(
     planned_users: Annotated[
         int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
     ] = None,
+    one_pass: Annotated[
+        bool | None,
+        typer.Option(
+            "--one-pass/--in-memory",
+            help="Read the log once and keep sums alone; by default for folders and logs of over five million rows.",
+        ),
+    ] = None,
+    memory_limit: Annotated[str, typer.Option(help="What one pass may use.")] = "1GB",
 ) -> None:
     """Estimate what target policies would have earned, from a log of another policy: no training, no server.
 
@@ -289,6 +300,8 @@ def estimate(
             loggers=loggers,
             methods=interval,
             planned_users=planned_users,
+            one_pass=one_pass,
+            memory_limit=memory_limit,
         )
     describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
 

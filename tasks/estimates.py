@@ -1,19 +1,20 @@
 """Off-policy estimates from two Parquet files: load, evaluate each target policy, store, return the records."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import polars as pl
 
 from rlrec.errors import InputError
-from rlrec.ope.evaluation import Record, evaluate
+from rlrec.ope.evaluation import Evaluation, Record, evaluate, evaluate_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.transforms import FAMILIES
 from rlrec.ope.validation import policies
 from tasks.artifacts import aside, digest_of
 
+IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
 NUMBERS = ("value", "standard_error", "level", "low", "high", "ess", "max_weight_share", "mean_weight")
 RECORD_SCHEMA: dict[str, pl.DataType] = {
     name: pl.Float64()
@@ -27,7 +28,7 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
 
 def estimate_from_parquet(
     logs: Path,
-    targets: Path,
+    targets: Path | None,
     out: Path,
     *,
     level: float = 0.95,
@@ -38,13 +39,17 @@ def estimate_from_parquet(
     loggers: Path | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
+    one_pass: bool | None = None,
+    memory_limit: str = "1GB",
     truth: dict[str, float] | None = None,
 ) -> list[dict[str, object]]:
     """Write `estimates.parquet`, `curve.parquet`, `verdict.json` into `out`; return a record per estimate and interval.
 
-    Every target policy in the file is evaluated. Without q_hat and q_hat_target, DR and SNDR stay empty and their
-    records say so. Bias bounds need both ends of the reward range. `loggers` holds every logging policy's probability
-    of every shown item: their mixture then stands for the propensity. `truth` gives values that a simulator knows.
+    Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
+    q_hat_target, DR and SNDR stay empty and their records say so. Bias bounds need both ends of the reward range.
+    `loggers` holds every logging policy's probability of every shown item: their mixture then stands for the
+    propensity. `truth` gives values that a simulator knows. `one_pass` reads the files once, within `memory_limit`,
+    and keeps sums alone; unless said, it does for folders and for logs of more than `IN_MEMORY_ROWS` rows.
 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
@@ -55,38 +60,60 @@ def estimate_from_parquet(
         raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
-    files = [logs, targets] if loggers is None else [logs, targets, loggers]
-    logged, wanted, known = scan(logs), scan(targets), None if loggers is None else scan(loggers)
+    files = [file for file in (logs, targets, loggers) if file is not None]
+    for file in files:
+        if not file.is_dir():
+            scan(file)
     reward_range = None if reward_min is None or reward_max is None else (reward_min, reward_max)
+    known = truth or {}
     digest = ":".join(digest_of(file) for file in files)
+    about = {"level": level, "seed": seed, "input_digest": digest, "code_version": code_version()}
+    if one_pass is None:
+        one_pass = any(file.is_dir() for file in files) or scan(logs).select(pl.len()).collect().item() > IN_MEMORY_ROWS
+    found: Iterator[tuple[str, Evaluation]]
+    if one_pass:
+        if loggers is not None or set(methods or ()) - {"cressie_read"}:
+            raise InputError(
+                "a log read in one pass has neither --loggers nor further intervals than cressie_read",
+                file=logs,
+                remedy="leave them out, or take the log into memory: --in-memory",
+            )
+        from tasks.onepass import stats_by_policy  # it needs duckdb, which logs of usual size do without
+
+        found = (
+            (
+                policy,
+                evaluate_stats(
+                    stats,
+                    target_policy=policy,
+                    truth=known.get(policy),
+                    reward_range=reward_range,
+                    max_weight=max_weight,
+                    **about,
+                ),
+            )
+            for policy, stats in stats_by_policy(logs, targets, memory_limit, reward_range)
+        )
+    else:
+        found = (
+            (
+                policy,
+                evaluate(
+                    rounds,
+                    target_policy=policy,
+                    truth=known.get(policy),
+                    families=FAMILIES,
+                    methods=methods,
+                    planned_users=planned_users,
+                    **about,
+                ),
+            )
+            for policy, rounds in rounds_by_policy(logs, targets, loggers, reward_range, max_weight)
+        )
     records: list[dict[str, object]] = []
     verdicts: dict[str, object] = {}
     curves: list[pl.DataFrame] = []
-    for policy in policies(wanted, file=targets):
-        try:
-            rounds = Rounds.from_tables(
-                logged,
-                wanted,
-                policy,
-                loggers=known,
-                reward_range=reward_range,
-                max_weight=max_weight,
-                file=", ".join(map(str, files)),
-            )
-        except pl.exceptions.PolarsError as fault:
-            raise unreadable(logs, fault) from fault
-        result = evaluate(
-            rounds,
-            target_policy=policy,
-            truth=(truth or {}).get(policy),
-            level=level,
-            seed=seed,
-            families=FAMILIES,
-            methods=methods,
-            planned_users=planned_users,
-            input_digest=digest,
-            code_version=code_version(),
-        )
+    for policy, result in found:
         records += [record.to_record() for record in result.records]
         verdicts[policy] = result.to_record()
         curves.append(result.curve.insert_column(0, pl.lit(policy).alias("target_policy")))
@@ -95,6 +122,36 @@ def estimate_from_parquet(
     text = json.dumps(verdicts, indent=2, allow_nan=False)
     write(out / "verdict.json", lambda draft: draft.write_text(text + "\n", encoding="utf-8"))
     return records
+
+
+def rounds_by_policy(
+    logs: Path,
+    targets: Path | None,
+    loggers: Path | None,
+    reward_range: tuple[float, float] | None,
+    max_weight: float | None,
+) -> Iterator[tuple[str, Rounds]]:
+    """Each target policy and its rounds, in memory."""
+    logged, mixed = scan(logs), None if loggers is None else scan(loggers)
+    wanted = scan(targets or logs)
+    named = "target_policy" in wanted.collect_schema().names()
+    if targets is None and not named:
+        wanted = wanted.with_columns(target_policy=pl.lit("target"))
+    for policy in policies(wanted, file=targets or logs):
+        own = logged.filter(pl.col("target_policy") == policy) if targets is None and named else logged
+        try:
+            rounds = Rounds.from_tables(
+                own,
+                wanted,
+                policy,
+                loggers=mixed,
+                reward_range=reward_range,
+                max_weight=max_weight,
+                file=", ".join(str(file) for file in (logs, targets, loggers) if file is not None),
+            )
+        except pl.exceptions.PolarsError as fault:
+            raise unreadable(logs, fault) from fault
+        yield policy, rounds
 
 
 def scan(path: Path) -> pl.LazyFrame:

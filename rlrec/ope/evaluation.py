@@ -24,7 +24,8 @@ from rlrec.ope.intervals import (
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
-from rlrec.ope.statistics import Base, needs_model
+from rlrec.ope.statistics import Base, Stats, needs_model
+from rlrec.ope.summary import clip_curve, diagnose_stats, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
@@ -118,62 +119,115 @@ def evaluate(
     resampled = bootstrap(found, rounds, level, seed=seed, replicates=replicates)
     seen = diagnose(rounds, level)
 
-    selections: list[Selection] = []
-    parts: list[pl.DataFrame] = []
-    for base in bases:
-        for family in families:
-            rows = curve_of(rounds, base, family, level=level, truth=truth)
-            for rule in RULES:
-                chosen = select(rows, rule)
-                is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
-                rows = rows.with_columns(is_chosen.alias(f"selected_{rule}"))
-                selections += [] if chosen is None else [chosen]
-            parts.append(rows)
-    frame = pl.concat(parts)
-
-    steady: Base = "sndr" if has_model else "snips"
-    logging_value = float(over_positions(rounds.rewards).mean())
-    deciding = frame.filter(pl.col("base") == steady, pl.col("family") == families[0])
-    verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
-
-    def record(name: str, value: float, interval: Interval, note: str | None = None) -> Record:
-        return Record(
-            target_policy=target_policy,
-            estimator=name,
-            value=value,
-            standard_error=interval.standard_error,
-            method=interval.method,
-            level=level,
-            low=interval.low,
-            high=interval.high,
-            validity=interval.validity,
-            n=len(rounds),
-            n_clusters=rounds.clusters,
-            ess=seen.effective_sample_size,
-            max_weight_share=seen.max_row_share,
-            mean_weight=seen.mean_weight,
-            verdict=verdict.grade,
-            seed=seed,
-            true_value=truth,
-            input_digest=input_digest,
-            code_version=code_version,
-            note=note,
-        )
-
-    records = [
-        record(one.estimator, one.value, interval)
+    curves = [curve_of(rounds, base, family, level=level, truth=truth) for base in bases for family in families]
+    answers = [
+        (one.estimator, one.value, interval)
         for one, again in zip(found, resampled, strict=True)
         for interval in (clustered(one, rounds, level), again)
     ]
     if methods is None:
         methods = () if rounds.reward_range is None else ("cressie_read",)
     for method in methods:
-        records += [record(*one) for one in further(method, estimates, rounds, level, planned_users)]
-    if not has_model:
-        gap = Interval("none", level, np.nan, np.nan, "asymptotic")
-        why = "skipped: the targets have no columns q_hat and q_hat_target"
-        records += [record(base, np.nan, gap, why) for base in filter(needs_model, REPORTED)]
-    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, rounds.notes)
+        answers += further(method, estimates, rounds, level, planned_users)
+    about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version)
+    logging_value = float(over_positions(rounds.rewards).mean())
+    return concluded(about, estimates, answers, seen, curves, logging_value, rounds.notes)
+
+
+def evaluate_stats(
+    stats: Stats,
+    *,
+    target_policy: str = "target",
+    truth: float | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+    reward_range: tuple[float, float] | None = None,
+    max_weight: float | None = None,
+    input_digest: str | None = None,
+    code_version: str | None = None,
+) -> Evaluation:
+    """`evaluate` from sums: shards of users stand for users, the curve is of clip alone; see `rlrec.ope.summary`."""
+    bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
+    estimates = {
+        base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
+    }
+    both = intervals_of(stats, bases, level, seed=seed, replicates=replicates)
+    answers = [(base, estimates[base].value, interval) for base in bases for interval in both[base]]
+    if reward_range is not None:
+        answers.append(("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
+    curves = [
+        clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
+        for base in bases
+    ]
+    seen = diagnose_stats(stats, level)
+    about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version)
+    notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
+    return concluded(about, estimates, answers, seen, curves, stats.logging_value, notes)
+
+
+@dataclass(frozen=True)
+class About:
+    """What every record of an evaluation repeats."""
+
+    target_policy: str
+    level: float
+    n: int
+    n_clusters: int
+    seed: int
+    true_value: float | None
+    input_digest: str | None
+    code_version: str | None
+
+
+def concluded(
+    about: About,
+    estimates: dict[str, Estimate],
+    answers: Sequence[tuple[str, float, Interval]],
+    seen: Diagnostics,
+    curves: Sequence[pl.DataFrame],
+    logging_value: float,
+    notes: tuple[str, ...],
+) -> Evaluation:
+    """The verdict, the rules' choices marked in the curves, and a record per answer."""
+    selections: list[Selection] = []
+    parts: list[pl.DataFrame] = []
+    for rows in curves:
+        marked = rows
+        for rule in RULES:
+            chosen = select(rows, rule)
+            is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
+            marked = marked.with_columns(is_chosen.alias(f"selected_{rule}"))
+            selections += [] if chosen is None else [chosen]
+        parts.append(marked)
+    frame = pl.concat(parts)
+    skipped = [base for base in REPORTED if base not in estimates]
+    steady: Base = "snips" if skipped else "sndr"
+    deciding = frame.filter(pl.col("base") == steady, pl.col("family") == curves[0]["family"][0])
+    verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
+
+    def record(name: str, value: float, interval: Interval, note: str | None = None) -> Record:
+        return Record(
+            **asdict(about),
+            estimator=name,
+            value=value,
+            standard_error=interval.standard_error,
+            method=interval.method,
+            low=interval.low,
+            high=interval.high,
+            validity=interval.validity,
+            ess=seen.effective_sample_size,
+            max_weight_share=seen.max_row_share,
+            mean_weight=seen.mean_weight,
+            verdict=verdict.grade,
+            note=note,
+        )
+
+    records = [record(*answer) for answer in answers]
+    gap = Interval("none", about.level, np.nan, np.nan, "asymptotic")
+    why = "skipped: the targets have no columns q_hat and q_hat_target"
+    records += [record(base, np.nan, gap, why) for base in skipped]
+    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, notes)
 
 
 def further(
