@@ -243,6 +243,13 @@ def estimate(
     loggers: Annotated[
         Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
     ] = None,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="In place of the usual ones, repeat as needed: ips, snips, beta_ips, dm, dr, sndr, "
+            "or with a parameter: clipped_ips@10, switch_dr@10, dros@100, sg_ips@0.1."
+        ),
+    ] = None,
     interval: Annotated[
         list[str] | None,
         typer.Option(
@@ -298,6 +305,7 @@ def estimate(
             reward_max=reward_max,
             max_weight=max_weight,
             loggers=loggers,
+            estimators=estimator,
             methods=interval,
             planned_users=planned_users,
             one_pass=one_pass,
@@ -476,7 +484,7 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             f"{policy}: {verdict['verdict']}",
             ("estimator", "value", f"{rows[0]['level']:.0%} from", "to", "interval"),
             [
-                (row["estimator"].upper(), *(number(row[name]) for name in ("value", "low", "high")), row["method"])
+                (estimator_name(row), *(number(row[name]) for name in ("value", "low", "high")), row["method"])
                 for row in found
             ],
         )
@@ -493,6 +501,12 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
     for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
         typer.echo(f"written: {out / name}")
+
+
+def estimator_name(row: Mapping[str, Any]) -> str:
+    """Its name, with the parameter if it has one."""
+    parameter = row["parameter"]
+    return row["estimator"].upper() + ("" if parameter is None else f" ({number(parameter)})")
 
 
 def number(value: float | None) -> str:

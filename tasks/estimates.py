@@ -37,6 +37,7 @@ def estimate_from_parquet(
     reward_max: float | None = None,
     max_weight: float | None = None,
     loggers: Path | None = None,
+    estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
     one_pass: bool | None = None,
@@ -72,9 +73,9 @@ def estimate_from_parquet(
         one_pass = any(file.is_dir() for file in files) or scan(logs).select(pl.len()).collect().item() > IN_MEMORY_ROWS
     found: Iterator[tuple[str, Evaluation]]
     if one_pass:
-        if loggers is not None or set(methods or ()) - {"cressie_read"}:
+        if loggers is not None or estimators or set(methods or ()) - {"cressie_read"}:
             raise InputError(
-                "a log read in one pass has neither --loggers nor further intervals than cressie_read",
+                "one pass knows neither --loggers, nor --estimator, nor further intervals than cressie_read",
                 file=logs,
                 remedy="leave them out, or take the log into memory: --in-memory",
             )
@@ -103,6 +104,7 @@ def estimate_from_parquet(
                     target_policy=policy,
                     truth=known.get(policy),
                     families=FAMILIES,
+                    estimators=estimators,
                     methods=methods,
                     planned_users=planned_users,
                     **about,

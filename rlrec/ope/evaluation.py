@@ -1,8 +1,8 @@
 """Evaluation: everything said about one target policy on one log, and the records that are written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, assert_never, cast, get_args
+from typing import Literal, NamedTuple, assert_never, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from rlrec.errors import InputError
 from rlrec.ope.curve import curve as curve_of
 from rlrec.ope.diagnostics import Diagnostics, diagnose
-from rlrec.ope.estimators import UNTUNED, Estimate
+from rlrec.ope.estimators import UNTUNED, Estimate, named
 from rlrec.ope.guarantees import betting, truncated
 from rlrec.ope.intervals import (
     REPLICATES,
@@ -101,6 +101,7 @@ def evaluate(
     seed: int = 0,
     replicates: int = REPLICATES,
     families: Sequence[Family] = ("clip",),
+    estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
     input_digest: str | None = None,
@@ -108,30 +109,32 @@ def evaluate(
 ) -> Evaluation:
     """IPS and SNIPS, with a reward model also DR and SNDR; each with a closed-form and a bootstrap interval by user.
 
-    `methods` names further intervals of `further`; None is Cressie-Read where a reward range is declared.
+    `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
+    `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
     `families`; the rules' choices are marked in it by the columns `selected_mse_bound` and `selected_slope`.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]
-    estimates = {base: UNTUNED[base](rounds) for base in bases}
+    estimates = {name: named(name, rounds) for name in (bases if estimators is None else estimators)}
     found = list(estimates.values())
-    resampled = bootstrap(found, rounds, level, seed=seed, replicates=replicates)
+    again = iter(bootstrap([one for one in found if one.resampled], rounds, level, seed=seed, replicates=replicates))
     seen = diagnose(rounds, level)
 
     curves = [curve_of(rounds, base, family, level=level, truth=truth) for base in bases for family in families]
     answers = [
-        (one.estimator, one.value, interval)
-        for one, again in zip(found, resampled, strict=True)
-        for interval in (clustered(one, rounds, level), again)
+        Answer(one.estimator, one.value, interval, one.parameter)
+        for one in found
+        for interval in (clustered(one, rounds, level), *((next(again),) if one.resampled else ()))
     ]
     if methods is None:
         methods = () if rounds.reward_range is None else ("cressie_read",)
     for method in methods:
-        answers += further(method, estimates, rounds, level, planned_users)
+        answers += further(method, found, rounds, level, planned_users)
     about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version)
     logging_value = float(over_positions(rounds.rewards).mean())
-    return concluded(about, estimates, answers, seen, curves, logging_value, rounds.notes)
+    skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
+    return concluded(about, estimates, answers, seen, curves, logging_value, skipped, rounds.notes)
 
 
 def evaluate_stats(
@@ -153,9 +156,9 @@ def evaluate_stats(
         base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
     }
     both = intervals_of(stats, bases, level, seed=seed, replicates=replicates)
-    answers = [(base, estimates[base].value, interval) for base in bases for interval in both[base]]
+    answers = [Answer(base, estimates[base].value, interval) for base in bases for interval in both[base]]
     if reward_range is not None:
-        answers.append(("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
+        answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
         clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
         for base in bases
@@ -163,7 +166,17 @@ def evaluate_stats(
     seen = diagnose_stats(stats, level)
     about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version)
     notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
-    return concluded(about, estimates, answers, seen, curves, stats.logging_value, notes)
+    skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
+    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes)
+
+
+class Answer(NamedTuple):
+    """A value with one interval."""
+
+    estimator: str
+    value: float
+    interval: Interval
+    parameter: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,13 +196,14 @@ class About:
 def concluded(
     about: About,
     estimates: dict[str, Estimate],
-    answers: Sequence[tuple[str, float, Interval]],
+    answers: Sequence[Answer],
     seen: Diagnostics,
     curves: Sequence[pl.DataFrame],
     logging_value: float,
+    skipped: Sequence[str],
     notes: tuple[str, ...],
 ) -> Evaluation:
-    """The verdict, the rules' choices marked in the curves, and a record per answer."""
+    """The verdict, the rules' choices marked in the curves, a record per answer and per estimator that was skipped."""
     selections: list[Selection] = []
     parts: list[pl.DataFrame] = []
     for rows in curves:
@@ -201,21 +215,22 @@ def concluded(
             selections += [] if chosen is None else [chosen]
         parts.append(marked)
     frame = pl.concat(parts)
-    skipped = [base for base in REPORTED if base not in estimates]
-    steady: Base = "snips" if skipped else "sndr"
+    bases = set(frame["base"])
+    steady: Base = "sndr" if "sndr" in bases else "snips"
     deciding = frame.filter(pl.col("base") == steady, pl.col("family") == curves[0]["family"][0])
     verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
 
-    def record(name: str, value: float, interval: Interval, note: str | None = None) -> Record:
+    def record(answer: Answer, note: str | None = None) -> Record:
         return Record(
             **asdict(about),
-            estimator=name,
-            value=value,
-            standard_error=interval.standard_error,
-            method=interval.method,
-            low=interval.low,
-            high=interval.high,
-            validity=interval.validity,
+            estimator=answer.estimator,
+            value=answer.value,
+            parameter=answer.parameter,
+            standard_error=answer.interval.standard_error,
+            method=answer.interval.method,
+            low=answer.interval.low,
+            high=answer.interval.high,
+            validity=answer.interval.validity,
             ess=seen.effective_sample_size,
             max_weight_share=seen.max_row_share,
             mean_weight=seen.mean_weight,
@@ -223,27 +238,28 @@ def concluded(
             note=note,
         )
 
-    records = [record(*answer) for answer in answers]
+    records = [record(answer) for answer in answers]
     gap = Interval("none", about.level, np.nan, np.nan, "asymptotic")
     why = "skipped: the targets have no columns q_hat and q_hat_target"
-    records += [record(base, np.nan, gap, why) for base in skipped]
+    records += [record(Answer(base, np.nan, gap), why) for base in skipped]
     return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, notes)
 
 
 def further(
-    method: str, estimates: Mapping[str, Estimate], rounds: Rounds, level: float, planned_users: int | None
-) -> list[tuple[str, float, Interval]]:
-    """Estimator, value and interval for what a method can say.
+    method: str, found: Sequence[Estimate], rounds: Rounds, level: float, planned_users: int | None
+) -> list[Answer]:
+    """What a method can say.
 
     cressie_read has a value of its own; truncated and betting are about IPS; hoeffding and empirical_bernstein about
-    IPS and DR; confidence_sequence about every estimator. What they need declared, they ask for.
+    IPS and DR; confidence_sequence about every estimator found. What they need declared, they ask for.
 
     Raises:
         InputError: a method that is none, or one that lacks what it needs.
     """
     if method not in METHODS:
         raise InputError(f"no interval method {method!r}", remedy=f"choose among: {', '.join(METHODS)}")
-    unbiased = [one for base, one in estimates.items() if base in ("ips", "dr")]
+    plain = UNTUNED["ips"](rounds)
+    unbiased = [plain] if rounds.q_hat is None else [plain, UNTUNED["dr"](rounds)]
     match method:
         case "cressie_read":
             if rounds.reward_range is None:
@@ -253,13 +269,13 @@ def further(
             mean_reward = float(rounds.rewards.sum()) / np.count_nonzero(rounds.mask)
             largest = np.inf if rounds.max_weight is None else rounds.max_weight
             value, interval = cressie_read(units_of(rounds), mean_reward, level, rounds.reward_range, largest)
-            return [(method, value, interval)]
+            return [Answer(method, value, interval)]
         case "truncated" | "betting":
             interval = (truncated if method == "truncated" else betting)(rounds, level)
-            return [("ips", estimates["ips"].value, interval)]
+            return [Answer("ips", plain.value, interval)]
         case "hoeffding" | "empirical_bernstein":
             bound = hoeffding if method == "hoeffding" else empirical_bernstein
-            return [(one.estimator, one.value, bound(one, rounds, level)) for one in unbiased]
+            return [Answer(one.estimator, one.value, bound(one, rounds, level)) for one in unbiased]
         case "confidence_sequence":
             if planned_users is None:
                 raise InputError(
@@ -267,8 +283,8 @@ def further(
                     remedy="name it once and keep it: --planned-users",
                 )
             return [
-                (one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users))
-                for one in estimates.values()
+                Answer(one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users), one.parameter)
+                for one in found
             ]
     assert_never(method)
 

@@ -97,10 +97,10 @@ def bootstrap(
     units = int(shard.max()) + 1
     times = resamples(units, replicates, generator)
     requests = np.bincount(shard, weights=rounds.cluster_sizes, minlength=units)
-    made: dict[tuple[str | None, float | None], tuple[Array, Array, Array]] = {}
+    made: dict[tuple[str | None, float | None, int], tuple[Array, Array, Array]] = {}
     intervals: list[Interval] = []
     for one in found:
-        key = (one.family, one.parameter)
+        key = (one.family, one.parameter, id(one.weights))
         if key not in made:
             sums = gathered(cluster_sums(rounds, weights_of(one, rounds)), shard, units)
             flat = sums.reshape(units, -1)
@@ -136,6 +136,8 @@ def from_replicates(
 
 def weights_of(found: Estimate, rounds: Rounds) -> Float64[Array, "N K"]:
     """The weights an estimate was computed with."""
+    if found.weights is not None:
+        return found.weights
     if found.family is None or found.parameter is None:
         return rounds.weights
     return rounds.shown(transformed(rounds.weights, found.family, found.parameter))

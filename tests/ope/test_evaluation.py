@@ -10,7 +10,7 @@ import pytest
 
 from rlrec.errors import InputError
 from rlrec.ope import Rounds, evaluate
-from rlrec.ope.estimators import dr, ips, sndr, snips
+from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
 from rlrec.ope.evaluation import METHODS
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
@@ -81,6 +81,18 @@ def test_every_method_names_its_validity_and_asks_for_what_it_needs():
             evaluate(bare, methods=[method], replicates=50)
     with pytest.raises(InputError, match="choose among"):
         evaluate(bare, methods=["student"], replicates=50)
+
+
+def test_estimators_are_chosen_by_name_and_keep_their_parameter():
+    rounds = random_rounds(1, count=200)
+    result = evaluate(rounds, estimators=["beta_ips", "clipped_ips@2", "dm"], replicates=50)
+    assert [(r.estimator, r.method) for r in result.records] == [
+        ("beta_ips", "student"),  # a bootstrap would need the products of features
+        *(("clipped_ips", method) for method in ("student", "bootstrap_percentile")),
+        *(("dm", method) for method in ("student", "bootstrap_percentile")),
+    ]
+    assert result.records[1].parameter == 2.0
+    assert result.records[1].value == clipped_ips(rounds, 2.0).value
 
 
 def test_without_predictions_doubly_robust_forms_are_said_to_be_skipped():
