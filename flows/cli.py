@@ -243,6 +243,9 @@ def estimate(
     loggers: Annotated[
         Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What both probabilities are of: item_position, cascade (the list down to it) or slate.")
+    ] = "item_position",
     estimator: Annotated[
         list[str] | None,
         typer.Option(
@@ -305,6 +308,7 @@ def estimate(
             reward_max=reward_max,
             max_weight=max_weight,
             loggers=loggers,
+            kind=kind,
             estimators=estimator,
             methods=interval,
             planned_users=planned_users,

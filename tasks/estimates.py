@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from rlrec.errors import InputError
 from rlrec.ope.evaluation import Evaluation, Record, evaluate, evaluate_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.transforms import FAMILIES
-from rlrec.ope.validation import policies
+from rlrec.ope.validation import KINDS, Kind, policies
 from tasks.artifacts import aside, digest_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
@@ -37,6 +38,7 @@ def estimate_from_parquet(
     reward_max: float | None = None,
     max_weight: float | None = None,
     loggers: Path | None = None,
+    kind: str = "item_position",
     estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
@@ -48,9 +50,10 @@ def estimate_from_parquet(
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. Bias bounds need both ends of the reward range.
-    `loggers` holds every logging policy's probability of every shown item: their mixture then stands for the
-    propensity. `truth` gives values that a simulator knows. `one_pass` reads the files once, within `memory_limit`,
-    and keeps sums alone; unless said, it does for folders and for logs of more than `IN_MEMORY_ROWS` rows.
+    `kind` says what propensities and target probabilities are of: item_position, cascade or slate. `loggers` holds
+    every logging policy's probability of every shown item: their mixture then stands for the propensity. `truth` gives
+    values that a simulator knows. `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; unless
+    said, it does for folders and for logs of more than `IN_MEMORY_ROWS` rows.
 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
@@ -59,6 +62,8 @@ def estimate_from_parquet(
         raise InputError(f"the level {level:g} is not between 0 and 1", remedy="for example --level 0.95")
     if (reward_min is None) != (reward_max is None):
         raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
+    if kind not in KINDS:
+        raise InputError(f"no kind of probability {kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
     files = [file for file in (logs, targets, loggers) if file is not None]
@@ -73,9 +78,9 @@ def estimate_from_parquet(
         one_pass = any(file.is_dir() for file in files) or scan(logs).select(pl.len()).collect().item() > IN_MEMORY_ROWS
     found: Iterator[tuple[str, Evaluation]]
     if one_pass:
-        if loggers is not None or estimators or set(methods or ()) - {"cressie_read"}:
+        if loggers is not None or estimators or kind != "item_position" or set(methods or ()) - {"cressie_read"}:
             raise InputError(
-                "one pass knows neither --loggers, nor --estimator, nor further intervals than cressie_read",
+                "one pass knows no --loggers, --kind, --estimator, and no further interval but cressie_read",
                 file=logs,
                 remedy="leave them out, or take the log into memory: --in-memory",
             )
@@ -110,7 +115,7 @@ def estimate_from_parquet(
                     **about,
                 ),
             )
-            for policy, rounds in rounds_by_policy(logs, targets, loggers, reward_range, max_weight)
+            for policy, rounds in rounds_by_policy(logs, targets, loggers, cast("Kind", kind), reward_range, max_weight)
         )
     records: list[dict[str, object]] = []
     verdicts: dict[str, object] = {}
@@ -130,6 +135,7 @@ def rounds_by_policy(
     logs: Path,
     targets: Path | None,
     loggers: Path | None,
+    kind: Kind,
     reward_range: tuple[float, float] | None,
     max_weight: float | None,
 ) -> Iterator[tuple[str, Rounds]]:
@@ -147,6 +153,7 @@ def rounds_by_policy(
                 wanted,
                 policy,
                 loggers=mixed,
+                kind=kind,
                 reward_range=reward_range,
                 max_weight=max_weight,
                 file=", ".join(str(file) for file in (logs, targets, loggers) if file is not None),

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from rlrec.errors import InputError
-from rlrec.ope.validation import Frame, matched
+from rlrec.ope.validation import Frame, Kind, matched
 
 Array = np.ndarray
 LARGEST = float(np.finfo(np.float64).max)
@@ -130,18 +130,21 @@ class Rounds:
         target_policy: str,
         *,
         loggers: Frame | None = None,
+        kind: Kind = "item_position",
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
     ) -> "Rounds":
         """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
 
+        `kind` says what both probabilities are of: the item at its position, the list down to it (cascade; `q_hat` is
+        then the reward from there on), or the whole slate; `rlrec.ope.slates` names the estimators that this gives.
         With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
 
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
         """
-        rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, file=file)
+        rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, kind=kind, file=file)
         frame = rows.frame
         request = frame["request"].rank("dense").to_numpy().astype(np.int64) - 1
         position = frame["position"].rank("dense").to_numpy().astype(np.int64) - 1
@@ -163,14 +166,18 @@ class Rounds:
             propensity = mixture_propensity(each, logger)
         else:
             propensity = table("propensity", 1.0)
+        target_probability = table("target_probability", 0.0)
+        direct = table("q_hat_target", 0.0) if rows.has_model else None
+        if direct is not None and kind == "cascade":
+            direct = direct * before_each(target_probability / propensity)
         return Rounds(
             reward=table("reward", 0.0),
             propensity=propensity,
-            target_probability=table("target_probability", 0.0),
+            target_probability=target_probability,
             mask=mask,
             cluster=cluster,
             q_hat=table("q_hat", 0.0) if rows.has_model else None,
-            q_hat_target=table("q_hat_target", 0.0) if rows.has_model else None,
+            q_hat_target=direct,
             reward_range=reward_range,
             max_weight=max_weight,
             propensity_estimated=rows.propensity_estimated,
@@ -285,6 +292,11 @@ def mixture_propensity(probabilities: Float64[Array, "L N K"], loggers: Int64[Ar
         )
     shares = np.bincount(loggers, minlength=known) / len(loggers)
     return np.tensordot(shares, probabilities, axes=1)
+
+
+def before_each(ratios: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
+    """U_{k-1}: the ratio of the list above each position, 1 above the first."""
+    return np.concatenate((np.ones((len(ratios), 1)), ratios[:, :-1]), axis=1)
 
 
 def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:

@@ -8,6 +8,7 @@ without event.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -15,11 +16,14 @@ from rlrec.errors import InputError
 from rlrec.tables import LOGGED_SLATES, LOGGERS, TARGETS
 
 Frame = pl.DataFrame | pl.LazyFrame
+Kind = Literal["item_position", "cascade", "slate"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 LOG_NOTES = ("propensity_kind", "propensity_source")
 MODEL_COLUMNS = ("q_hat", "q_hat_target")
 NAMED_EVENTS = 5
+ROUNDING = 1e-9
 DETERMINISTIC_SHARE = 0.99  # of rows with propensity 1: the log explored nothing
 
 
@@ -182,6 +186,7 @@ def matched(
     reward_range: tuple[float, float] | None,
     *,
     loggers: Frame | None = None,
+    kind: Kind = "item_position",
     file: object = None,
 ) -> Matched:
     """Join one target policy to the log, 1:1 by event, and check both; so too each of the `loggers`, if given.
@@ -236,7 +241,7 @@ def matched(
             rows=len(log),
             remedy="write the targets for the events of this log",
         )
-    refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined), file=file)
+    refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined, kind), file=file)
     estimated = loggers is None and is_estimated(joined)
     return Matched(
         joined, has_model, estimated, tuple(remarks(joined, len(chosen), mixed=loggers is not None)), len(names)
@@ -304,13 +309,27 @@ def with_loggers(
     return log, found + broken(log, [Rule("OPE011", "event", lacking, says, remedy)])
 
 
-def wrong_kind(frame: pl.DataFrame) -> list[tuple[Rule, int, list[object]]]:
-    """Slate-level propensities cannot weigh positions."""
-    if "propensity_kind" not in frame.columns or frame["position"].n_unique() == 1:
+def wrong_kind(frame: pl.DataFrame, kind: Kind) -> list[tuple[Rule, int, list[object]]]:
+    """Propensities must be of what the targets are of, when there are several positions; rows in order."""
+    if frame["position"].n_unique() == 1:
         return []
-    whole = pl.col("propensity_kind").is_in(["slate", "cascade"]).fill_null(value=False)
-    says = "is slate or cascade, but positions are weighed by their own probability"
-    return broken(frame, [Rule("OPE009", "propensity_kind", whole, says, "log item_position propensities")])
+    rules: list[Rule] = []
+    if "propensity_kind" in frame.columns:
+        same = (pl.col("propensity_kind").is_in(["slate", "cascade"]) & (pl.col("propensity_kind") != kind)) | (
+            (pl.col("propensity_kind") == "item_position") & (kind != "item_position")
+        )
+        says = f"is not {kind}, which the targets are said to be"
+        rules.append(
+            Rule("OPE009", "propensity_kind", same.fill_null(value=False), says, "see --kind, or log that kind")
+        )
+    for name in ("propensity", "target_probability"):
+        if kind == "item_position" or name not in frame.columns:
+            continue
+        step = pl.col(name) - pl.col(name).shift(1).over("request")
+        wrong = step > ROUNDING if kind == "cascade" else step.abs() > ROUNDING
+        says = "rises down the slate" if kind == "cascade" else "differs within one request"
+        rules.append(Rule("OPE009", name, wrong.fill_null(value=False), says, f"give the probability of the {kind}"))
+    return broken(frame, rules) if rules else []
 
 
 def is_estimated(frame: pl.DataFrame) -> bool:

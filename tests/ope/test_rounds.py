@@ -161,6 +161,24 @@ def test_every_code_has_a_file_that_raises_it(says):
     assert "first events" in str(caught.value)
 
 
+def test_kinds_of_probability():
+    falling = LOG.with_columns(
+        propensity=pl.Series([0.1, 0.4, 0.5, 0.2, 0.25, 0.25]), propensity_kind=pl.lit("cascade")
+    )
+    down = TARGETS.with_columns(
+        target_probability=pl.Series([0.1, 0.2, 0.3, 0.4, 0.5, 0.4]), q_hat=0.5, q_hat_target=2.0
+    )
+    rounds = Rounds.from_tables(falling, down, "new", kind="cascade")
+    np.testing.assert_allclose(rounds.direct[0], [2.0, 2.0 * 0.4 / 0.5])  # the ratio of the list above
+    with pytest.raises(InputError, match="OPE009 propensity_kind is not slate"):
+        Rounds.from_tables(falling, down, "new", kind="slate")
+    with pytest.raises(InputError, match="OPE009 target_probability rises down the slate: 1 rows"):
+        Rounds.from_tables(falling, spoil(down, "target_probability", 14, 0.9), "new", kind="cascade")
+    unnamed = falling.drop("propensity_kind")
+    with pytest.raises(InputError, match="OPE009 propensity differs within one request"):
+        Rounds.from_tables(unnamed, down, "new", kind="slate")
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.0001, float("inf"), float("nan")])
 def test_propensities_are_probabilities(value):
     with pytest.raises(InputError, match="OPE007"):
