@@ -244,8 +244,13 @@ def estimate(
         Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="What both probabilities are of: item_position, cascade (the list down to it) or slate.")
+        str,
+        typer.Option(
+            help="What both probabilities are of: item_position, cascade (the list down to it), slate, or trajectory "
+            "(the action of a step: request and position are episode and step)."
+        ),
     ] = "item_position",
+    discount: Annotated[float, typer.Option(help="For trajectories: what a reward one step later is worth.")] = 1.0,
     estimator: Annotated[
         list[str] | None,
         typer.Option(
@@ -309,6 +314,7 @@ def estimate(
             max_weight=max_weight,
             loggers=loggers,
             kind=kind,
+            discount=discount,
             estimators=estimator,
             methods=interval,
             planned_users=planned_users,

@@ -39,6 +39,7 @@ def estimate_from_parquet(
     max_weight: float | None = None,
     loggers: Path | None = None,
     kind: str = "item_position",
+    discount: float = 1.0,
     estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
@@ -50,7 +51,8 @@ def estimate_from_parquet(
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. Bias bounds need both ends of the reward range.
-    `kind` says what propensities and target probabilities are of: item_position, cascade or slate. `loggers` holds
+    `kind` says what propensities and target probabilities are of: item_position, cascade, slate or trajectory, whose
+    later steps count by `discount`. `loggers` holds
     every logging policy's probability of every shown item: their mixture then stands for the propensity. `truth` gives
     values that a simulator knows. `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; unless
     said, it does for folders and for logs of more than `IN_MEMORY_ROWS` rows.
@@ -115,7 +117,9 @@ def estimate_from_parquet(
                     **about,
                 ),
             )
-            for policy, rounds in rounds_by_policy(logs, targets, loggers, cast("Kind", kind), reward_range, max_weight)
+            for policy, rounds in rounds_by_policy(
+                logs, targets, loggers, cast("Kind", kind), discount, reward_range, max_weight
+            )
         )
     records: list[dict[str, object]] = []
     verdicts: dict[str, object] = {}
@@ -136,6 +140,7 @@ def rounds_by_policy(
     targets: Path | None,
     loggers: Path | None,
     kind: Kind,
+    discount: float,
     reward_range: tuple[float, float] | None,
     max_weight: float | None,
 ) -> Iterator[tuple[str, Rounds]]:
@@ -154,6 +159,7 @@ def rounds_by_policy(
                 policy,
                 loggers=mixed,
                 kind=kind,
+                discount=discount,
                 reward_range=reward_range,
                 max_weight=max_weight,
                 file=", ".join(str(file) for file in (logs, targets, loggers) if file is not None),

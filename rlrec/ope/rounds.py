@@ -131,6 +131,7 @@ class Rounds:
         *,
         loggers: Frame | None = None,
         kind: Kind = "item_position",
+        discount: float = 1.0,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
@@ -138,7 +139,8 @@ class Rounds:
         """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
 
         `kind` says what both probabilities are of: the item at its position, the list down to it (cascade; `q_hat` is
-        then the reward from there on), or the whole slate; `rlrec.ope.slates` names the estimators that this gives.
+        then the reward from there on), the whole slate; `rlrec.ope.slates` names the estimators that this gives. Or of
+        each step of a trajectory (request, position are episode, step; `q_hat`, `q_hat_target` are Q and V): PDIS.
         With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
 
         Raises:
@@ -166,17 +168,26 @@ class Rounds:
             propensity = mixture_propensity(each, logger)
         else:
             propensity = table("propensity", 1.0)
-        target_probability = table("target_probability", 0.0)
-        direct = table("q_hat_target", 0.0) if rows.has_model else None
-        if direct is not None and kind == "cascade":
+        target_probability, reward = table("target_probability", 0.0), table("reward", 0.0)
+        q_hat, direct = (table(name, 0.0) if rows.has_model else None for name in ("q_hat", "q_hat_target"))
+        if kind == "trajectory":  # after its end a trajectory goes on with reward 0: normalised forms divide by all
+            ratios = np.where(mask, target_probability / propensity, 1.0).cumprod(axis=1)
+            propensity, target_probability = as_probabilities(ratios)
+            mask = np.ones_like(mask)
+            worth = discount ** np.arange(shape[1], dtype=np.float64)
+            reward = reward * worth
+            if reward_range is not None:
+                reward_range = min(reward_range[0], 0.0), max(reward_range[1], 0.0)
+            q_hat, direct = (None if one is None else one * worth for one in (q_hat, direct))
+        if direct is not None and kind in ("cascade", "trajectory"):
             direct = direct * before_each(target_probability / propensity)
         return Rounds(
-            reward=table("reward", 0.0),
+            reward=reward,
             propensity=propensity,
             target_probability=target_probability,
             mask=mask,
             cluster=cluster,
-            q_hat=table("q_hat", 0.0) if rows.has_model else None,
+            q_hat=q_hat,
             q_hat_target=direct,
             reward_range=reward_range,
             max_weight=max_weight,
@@ -297,6 +308,11 @@ def mixture_propensity(probabilities: Float64[Array, "L N K"], loggers: Int64[Ar
 def before_each(ratios: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
     """U_{k-1}: the ratio of the list above each position, 1 above the first."""
     return np.concatenate((np.ones((len(ratios), 1)), ratios[:, :-1]), axis=1)
+
+
+def as_probabilities(ratios: Float64[Array, "N K"]) -> tuple[Float64[Array, "N K"], Float64[Array, "N K"]]:
+    """A propensity and a target probability of these ratios, however long the product that made them."""
+    return 1 / np.maximum(ratios, 1.0), ratios / np.maximum(ratios, 1.0)
 
 
 def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:

@@ -111,7 +111,7 @@ def product_weights(log: SlateLog) -> Float64[Array, "N"]:
 def pseudoinverse_weights(
     indicators: Float64[Array, "M D"], logging: Float64[Array, "M"], target: Float64[Array, "M"]
 ) -> Float64[Array, "M"]:
-    """PI's weight of every slate of one context, for any logger: q_πᵀ Γ⁺ 1_s, Γ = Σ_s π₀(s) 1_s 1_sᵀ, q_π = Σ_s π(s)1_s.
+    """PI's weight of each slate of one context, for any logger: q_πᵀ Γ⁺ 1_s, Γ = Σ_s π₀(s) 1_s 1_sᵀ, q_π = Σ_s π(s)1_s.
 
     1_s marks the (position, item) pairs of a slate. Unbiased for additive rewards where Γ spans the target's pairs.
     """

@@ -2,8 +2,8 @@
 
 Codes (a code keeps its meaning for ever): OPE001 event, OPE002 request and user, OPE004 position, OPE006 reward, OPE007
 propensity, OPE008 deterministic logger, OPE009 propensity kind, OPE010 estimated propensity, OPE011 several loggers,
-OPE020 event without target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction, OPE025 target
-without event.
+OPE016 steps, OPE020 event without target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction,
+OPE025 target without event.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from rlrec.errors import InputError
 from rlrec.tables import LOGGED_SLATES, LOGGERS, TARGETS
 
 Frame = pl.DataFrame | pl.LazyFrame
-Kind = Literal["item_position", "cascade", "slate"]
+Kind = Literal["item_position", "cascade", "slate", "trajectory"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
@@ -314,16 +314,19 @@ def wrong_kind(frame: pl.DataFrame, kind: Kind) -> list[tuple[Rule, int, list[ob
     if frame["position"].n_unique() == 1:
         return []
     rules: list[Rule] = []
+    said = "item_position" if kind == "trajectory" else kind
     if "propensity_kind" in frame.columns:
-        same = (pl.col("propensity_kind").is_in(["slate", "cascade"]) & (pl.col("propensity_kind") != kind)) | (
-            (pl.col("propensity_kind") == "item_position") & (kind != "item_position")
-        )
-        says = f"is not {kind}, which the targets are said to be"
+        given = pl.col("propensity_kind")
+        other = given.is_in(["item_position", "slate", "cascade"]) & (given != said)
+        says = f"is not {said}, which --kind {kind} reads"
         rules.append(
-            Rule("OPE009", "propensity_kind", same.fill_null(value=False), says, "see --kind, or log that kind")
+            Rule("OPE009", "propensity_kind", other.fill_null(value=False), says, "log that kind, or see --kind")
         )
+    if kind == "trajectory":
+        gap = pl.col("position") - pl.col("position").min() != pl.int_range(pl.len()).over("request")
+        rules.append(Rule("OPE016", "position", gap, "skips a step", "count the steps of an episode without gaps"))
     for name in ("propensity", "target_probability"):
-        if kind == "item_position" or name not in frame.columns:
+        if kind not in ("cascade", "slate") or name not in frame.columns:
             continue
         step = pl.col(name) - pl.col(name).shift(1).over("request")
         wrong = step > ROUNDING if kind == "cascade" else step.abs() > ROUNDING

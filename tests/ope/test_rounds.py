@@ -3,7 +3,9 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
+from rlrec.ope.estimators import dr, ips, snips
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.trajectories import Trajectories
 from rlrec.ope.validation import matched
 
 LOG = pl.DataFrame(
@@ -177,6 +179,23 @@ def test_kinds_of_probability():
     unnamed = falling.drop("propensity_kind")
     with pytest.raises(InputError, match="OPE009 propensity differs within one request"):
         Rounds.from_tables(unnamed, down, "new", kind="slate")
+
+
+def test_episodes_and_steps_become_products_of_ratios():
+    g = np.random.default_rng(0)
+    log = LOG.with_columns(propensity=pl.Series(g.uniform(0.2, 1, 6))).filter(pl.col("event") != 14)
+    targets = TARGETS.with_columns(target_probability=pl.Series(g.uniform(0, 1, 6)), q_hat=0.5, q_hat_target=2.0)
+    rounds = Rounds.from_tables(log, targets, "new", kind="trajectory", discount=0.5)
+    plain = Rounds.from_tables(log, targets, "new")
+    steps = Trajectories(
+        plain.reward, plain.propensity, plain.target_probability, plain.mask, 0.5,
+        q_hat=np.full((3, 2), 0.5), v_hat=np.full((3, 2), 2.0),
+    )  # fmt: skip
+    for estimator in (ips, snips):
+        assert estimator(rounds).value == pytest.approx(estimator(steps.stepwise()).value)
+    assert dr(rounds).value == pytest.approx(ips(steps.doubly_robust()).value)
+    with pytest.raises(InputError, match="OPE016 position skips a step"):
+        Rounds.from_tables(LOG.filter(pl.col("event") != 13), TARGETS, "new", kind="trajectory")
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0001, float("inf"), float("nan")])
