@@ -133,7 +133,7 @@ def balanced_ips(rounds: Rounds, choices: Choices, fold: Int64[Array, "N"], mode
     """Self-normalised with ŵ = c/(1 - c), c the probability that a pair (x, a) is the target policy's, not the log's.
 
     The classifier sees every pair with weight π(b|x) as target, and the shown pairs as logged; folds keep it from its
-    own rows. No propensity is read. A calibrated classifier that knows the ratio gives SNIPS.
+    own rows. No propensity is read; the interval ignores the classifier's error. A calibrated classifier that knows the ratio gives SNIPS.
     Source: Sondhi, Arbour & Dimmery 2020 (balanced off-policy evaluation).
     """
     single(rounds)
@@ -152,6 +152,18 @@ def balanced_ips(rounds: Rounds, choices: Choices, fold: Int64[Array, "N"], mode
     phi = contributions("snips", rounds, weights)
     spread = float(np.std(phi)) / np.sqrt(len(rounds))
     return Estimate("balanced_ips", "snips", float(phi.mean()), spread, phi, weights=weights)
+
+
+def classified(
+    model: Classifier, features: Float64[Array, "M D"], label: Int64[Array, "M"]
+) -> tuple[Callable[[Float64[Array, "H D"]], Float64[Array, "H C"]], Int64[Array, "C"]]:
+    """A fitted copy's probabilities, and the labels of their columns."""
+    classes = np.unique(label)
+    if len(classes) == 1:
+        return lambda rows: np.ones((len(rows), 1)), classes
+    fitted = deepcopy(model)
+    fitted.fit(features, label)
+    return lambda rows: np.asarray(fitted.predict_proba(rows), dtype=np.float64), classes
 
 
 def linear(features: Float64[Array, "M D"], outcome: Float64[Array, "M"], ridge: float) -> Predictor:

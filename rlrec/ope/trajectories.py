@@ -90,9 +90,10 @@ class Trajectories:
         return self.rounds(last, np.where(self.mask, self.reward, 0.0) * self.discounts)
 
     def stepwise(self, weights: Float64[Array, "N T"] | None = None) -> Rounds:
-        """ρ_t at step t, or other `weights` of (s_t, a_t)."""
+        """ρ_t at step t, or other `weights` of (s_t, a_t): estimated, whose error the intervals ignore."""
         used = self.products if weights is None else weights
-        return self.rounds(used, np.where(self.mask, self.reward, 0.0) * self.discounts)
+        rounds = self.rounds(used, np.where(self.mask, self.reward, 0.0) * self.discounts)
+        return replace(rounds, propensity_estimated=weights is not None)
 
     def doubly_robust(self, weights: Float64[Array, "N T"] | None = None) -> Rounds:
         """2T positions: r_t - Q(s_t, a_t) with ρ_t, and V(s_t) with ρ_{t-1}; or with `weights` in place of ρ.
@@ -138,11 +139,16 @@ def marginal_ratios(
             names, place = np.unique(known[learn, step], return_inverse=True)
             mean = np.bincount(place, weights=theirs) / np.bincount(place)
             theirs = mean[place] * ratios[learn, step]
-            spot = np.minimum(np.searchsorted(names, known[held, step]), len(names) - 1)
+            spot = place_of(known[held, step], names)
             met = names[spot] == known[held, step]
             mine = np.where(met, mean[spot], mine) * ratios[held, step]
             found[held, step] = mine
     return found
+
+
+def place_of(wanted: Int64[Array, "H"], names: Int64[Array, "S"]) -> Int64[Array, "H"]:
+    """Where each would stand among the sorted names, the last place at most."""
+    return np.minimum(np.searchsorted(names, wanted), np.int64(len(names) - 1))
 
 
 def fitted_q(
