@@ -225,7 +225,7 @@ def show_preview(file: Path) -> None:
 @app.command("ope")
 def estimate(
     logs: Annotated[Path, typer.Option(help="Parquet: what the logging policy showed, and what came of it.")],
-    out: Annotated[Path, typer.Option(help="The folder for estimates.parquet, curve.parquet and verdict.json.")],
+    out: Annotated[Path, typer.Option(help="The folder for the estimates, the curve, the comparison and the verdict.")],
     target: Annotated[
         Path | None,
         typer.Option(help="Parquet: how likely the target policies were to show the same; else the log says it."),
@@ -322,6 +322,7 @@ def estimate(
             memory_limit=memory_limit,
         )
     describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
+    describe_comparison(out / "comparison.parquet")
 
 
 @app.command("run")
@@ -511,6 +512,22 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
     for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
         typer.echo(f"written: {out / name}")
+
+
+def describe_comparison(file: Path) -> None:
+    """How much more each policy earns than the log's own, all intervals at once; then the file."""
+    import pyarrow.parquet as pq
+
+    rows = [row for row in pq.read_table(file).to_pylist() if row["reference"]]
+    show(
+        "more than the log earned, per request; all intervals hold at once",
+        ("policy", "by", "difference", "from", "to"),
+        [
+            (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
+            for row in rows
+        ],
+    )
+    typer.echo(f"written: {file}")
 
 
 def estimator_name(row: Mapping[str, Any]) -> str:

@@ -6,9 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import polars as pl
 
 from rlrec.errors import InputError
+from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
+from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, Record, evaluate, evaluate_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.transforms import FAMILIES
@@ -24,6 +27,11 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
     if name in ("n", "n_clusters", "seed")
     else pl.String()
     for name in Record.__dataclass_fields__
+}
+COMPARISON_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(("target_policy", "reference", "estimator"), pl.String()),
+    **dict.fromkeys(("value", "standard_error", "level", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("method", "validity"), pl.String()),
 }
 
 
@@ -47,7 +55,9 @@ def estimate_from_parquet(
     memory_limit: str = "1GB",
     truth: dict[str, float] | None = None,
 ) -> list[dict[str, object]]:
-    """Write `estimates.parquet`, `curve.parquet`, `verdict.json` into `out`; return a record per estimate and interval.
+    """Write `estimates.parquet`, `curve.parquet`, `comparison.parquet` and `verdict.json` into `out`.
+
+    Returns a record per estimate and interval.
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. Bias bounds need both ends of the reward range.
@@ -78,7 +88,7 @@ def estimate_from_parquet(
     about = {"level": level, "seed": seed, "input_digest": digest, "code_version": code_version()}
     if one_pass is None:
         one_pass = any(file.is_dir() for file in files) or scan(logs).select(pl.len()).collect().item() > IN_MEMORY_ROWS
-    found: Iterator[tuple[str, Evaluation]]
+    found: Iterator[tuple[Evaluation, Summed, Summed]]
     if one_pass:
         if loggers is not None or estimators or kind != "item_position" or set(methods or ()) - {"cressie_read"}:
             raise InputError(
@@ -90,7 +100,6 @@ def estimate_from_parquet(
 
         found = (
             (
-                policy,
                 evaluate_stats(
                     stats,
                     target_policy=policy,
@@ -99,13 +108,14 @@ def estimate_from_parquet(
                     max_weight=max_weight,
                     **about,
                 ),
+                summed_stats(policy, "sndr" if stats.has_model else "snips", stats),
+                logged_stats(stats),
             )
             for policy, stats in stats_by_policy(logs, targets, memory_limit, reward_range)
         )
     else:
         found = (
             (
-                policy,
                 evaluate(
                     rounds,
                     target_policy=policy,
@@ -116,6 +126,8 @@ def estimate_from_parquet(
                     planned_users=planned_users,
                     **about,
                 ),
+                summed(policy, (snips if rounds.q_hat is None else sndr)(rounds), rounds, seed=seed),
+                logged(rounds, seed=seed),
             )
             for policy, rounds in rounds_by_policy(
                 logs, targets, loggers, cast("Kind", kind), discount, reward_range, max_weight
@@ -124,15 +136,28 @@ def estimate_from_parquet(
     records: list[dict[str, object]] = []
     verdicts: dict[str, object] = {}
     curves: list[pl.DataFrame] = []
-    for policy, result in found:
+    policies_found: list[Summed] = []
+    loggers_found: list[Summed] = []
+    for result, one, logger in found:
         records += [record.to_record() for record in result.records]
-        verdicts[policy] = result.to_record()
-        curves.append(result.curve.insert_column(0, pl.lit(policy).alias("target_policy")))
+        verdicts[one.name] = result.to_record()
+        curves.append(result.curve.insert_column(0, pl.lit(one.name).alias("target_policy")))
+        policies_found.append(one)
+        loggers_found.append(logger)
     write(out / "estimates.parquet", pl.DataFrame(records, schema=RECORD_SCHEMA).write_parquet)
     write(out / "curve.parquet", pl.concat(curves).write_parquet)
+    write(out / "comparison.parquet", comparison(policies_found, loggers_found, level, seed).write_parquet)
     text = json.dumps(verdicts, indent=2, allow_nan=False)
     write(out / "verdict.json", lambda draft: draft.write_text(text + "\n", encoding="utf-8"))
     return records
+
+
+def comparison(found: Sequence[Summed], loggers: Sequence[Summed], level: float, seed: int) -> pl.DataFrame:
+    """Every policy and its difference to the log's own, all at once; one by one where they were logged apart."""
+    together = all(np.array_equal(one.units, loggers[0].units) for one in loggers)
+    groups = [(found, loggers[0])] if together else [([one], two) for one, two in zip(found, loggers, strict=True)]
+    rows = [row for group, logger in groups for row in compared(group, logger, level, seed=seed)]
+    return pl.DataFrame(rows, schema=COMPARISON_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def rounds_by_policy(

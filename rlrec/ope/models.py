@@ -133,7 +133,8 @@ def balanced_ips(rounds: Rounds, choices: Choices, fold: Int64[Array, "N"], mode
     """Self-normalised with ŵ = c/(1 - c), c the probability that a pair (x, a) is the target policy's, not the log's.
 
     The classifier sees every pair with weight π(b|x) as target, and the shown pairs as logged; folds keep it from its
-    own rows. No propensity is read; the interval ignores the classifier's error. A calibrated classifier that knows the ratio gives SNIPS.
+    own rows. No propensity is read; the interval ignores the classifier's error. One that is calibrated and knows the
+    ratio gives SNIPS.
     Source: Sondhi, Arbour & Dimmery 2020 (balanced off-policy evaluation).
     """
     single(rounds)

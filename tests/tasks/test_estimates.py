@@ -54,7 +54,18 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     for record in records:
         assert record["low"] <= truth[record["target_policy"]] <= record["high"]
         assert set(record) == set(RECORD_SCHEMA)
-    assert sorted(p.name for p in out.iterdir()) == ["curve.parquet", "estimates.parquet", "verdict.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "comparison.parquet",
+        "curve.parquet",
+        "estimates.parquet",
+        "verdict.json",
+    ]
+    rows = pl.read_parquet(out / "comparison.parquet").rows_by_key(
+        ["reference", "target_policy"], named=True, unique=True
+    )
+    assert rows["logging", "same"]["value"] == pytest.approx(0, abs=1e-3)  # SNDR smooths where the mean does not
+    better = rows["logging", "better"]
+    assert 0 < better["low"] < truth["better"] - truth["same"] < better["high"]
     stored = pl.read_parquet(out / "estimates.parquet")
     assert stored.to_dicts() == records
     curve = pl.read_parquet(out / "curve.parquet")
@@ -95,7 +106,7 @@ def test_several_loggers_and_further_intervals(files, tmp_path):
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
-    for file in ("estimates.parquet", "curve.parquet", "verdict.json"):
+    for file in ("estimates.parquet", "curve.parquet", "comparison.parquet", "verdict.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
