@@ -11,11 +11,13 @@ import numpy as np
 import polars as pl
 
 from rlrec.errors import InputError
+from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
 from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
 from tasks.database import connect, rows_of, run
 from tasks.queries import (
     OpeCells,
+    OpeHeaviest,
     OpeJoined,
     OpePolicies,
     OpeRepeatedEvents,
@@ -120,7 +122,14 @@ def stats_of_parquet(
     stats.cells[found["shard"], place, found["bucket"]] = np.column_stack([found[name] for name in SUMS])
     requests = requests_of(rows, connection, file)
     stats.requests[requests["shard"]] = requests["requests"]
-    return replace(stats, max_weight=float(found["max_weight"].max()), estimated_rows=int(found["estimated"].sum()))
+    size = tail_size(count)
+    heaviest = columns_of(OpeHeaviest(**rows, heaviest=size + 1), connection)["weight"]
+    return replace(
+        stats,
+        max_weight=float(found["max_weight"].max()),
+        estimated_rows=int(found["estimated"].sum()),
+        k_hat=tail_shape(heaviest[::-1]) if SMALLEST_TAIL <= size < count else np.nan,
+    )
 
 
 def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
@@ -166,6 +175,10 @@ def stats_by_policy(
         except duckdb.BinderException as fault:
             raise InputError(
                 f"required columns are missing: {first_line(fault)}", file=place, remedy="docs/ope.md has both tables"
+            ) from fault
+        except duckdb.ConversionException as fault:
+            raise InputError(
+                f"a column holds no numbers: {first_line(fault)}", file=place, remedy="docs/ope.md has the types"
             ) from fault
         except (duckdb.IOException, duckdb.InvalidInputException) as fault:
             raise InputError(

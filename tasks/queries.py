@@ -438,6 +438,14 @@ class OpeRequests(OpeRows):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpeHeaviest(OpeRows):
+    """The largest weights."""
+
+    file = "ope/heaviest.sql"
+    heaviest: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpeRepeatedEvents(OpeRows):
     """Events with more than one row."""
 

@@ -120,6 +120,8 @@ class Stats:
     has_model: bool
     estimated_rows: int = 0
     """Rows whose propensity a model estimated."""
+    k_hat: float = np.nan
+    """The shape of the largest weights, where somebody saw them; sums cannot tell, nor add up."""
 
     @staticmethod
     def empty(positions: int, *, has_model: bool = True) -> "Stats":

@@ -1,8 +1,8 @@
 """An evaluation from sums alone: what `evaluate` says about a log, when only its Stats fit in memory.
 
 Users are seen through their shards, so every error carries about 2 % noise of its own. What needs single rows or users
-is not there: transforms other than clip, λ between the buckets' edges, k̂, the finite-sample and anytime intervals. The
-heaviest shard stands for the heaviest user, and is at least as heavy.
+is not there: transforms other than clip, λ between the buckets' edges, the finite-sample and anytime intervals; k̂ only
+if whoever made the sums saw the largest weights. The heaviest shard stands for the heaviest user, and is as heavy.
 """
 
 from collections.abc import Sequence
@@ -169,7 +169,7 @@ def diagnose_stats(stats: Stats, level: float = 0.95) -> Diagnostics:
         mean_weight_z=(mean - 1) / error if error > 0 else (0.0 if mean == 1 else np.nan),
         missing_mass=max(0.0, 1 - mean),
         missing_mass_low=max(0.0, 1 - mean - times * error),
-        k_hat=np.nan,
+        k_hat=stats.k_hat,
         overlap=float(below) / rows,
         second_moment=squared / rows,
         zero_share=float(by_bucket[0, ROWS]) / rows,

@@ -64,6 +64,16 @@ def test_intervals_cover_also_where_users_come_back(count, each):
     assert safe >= close
 
 
+def test_weight_that_was_never_met_earns_the_mean_reward():
+    """Without a largest weight, what is missing to mean weight 1 is worth what the log's rows were worth."""
+    rounds = TWO_CONTEXTS.sample(90, np.random.default_rng(2), cluster=np.repeat(np.arange(30), 3))
+    light = Rounds.of(rounds.reward, rounds.propensity, rounds.target_probability / 2, cluster=rounds.cluster)
+    missing = 1 - light.weights.mean()
+    assert missing > 0
+    expected = (light.weights * light.reward).mean() + missing * light.reward.mean()
+    assert answer(light)[0] == pytest.approx(expected)
+
+
 def test_repeated_rows_of_one_user_are_one_observation():
     rounds = TWO_CONTEXTS.sample(300, np.random.default_rng(0))
     twice = Rounds.of(**{k: np.concatenate((v, v)) for k, v in columns_of(rounds).items() if v is not None})

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -87,6 +88,14 @@ def test_bounds_hold_and_are_those_of_shards():
     }
     for row in found.iter_rows(named=True):
         assert abs(bent[row["lambda"]] - TWO_CONTEXTS.value) <= row["bias_bound"] + 1e-12
+
+
+def test_bounds_know_of_missing_positions():
+    rounds = replace(ragged(5, 6_000, 2, users=500), reward_range=(-9.0, 9.0), max_weight=25.0)
+    found = clip_curve(Stats.of(rounds), "ips", reward_range=(-9.0, 9.0), max_weight=25.0)
+    expected = curve(rounds, "ips", "clip", parameters=found["lambda"].to_numpy())
+    assert (expected["bias_bound"] < 18).any()  # below what holds without looking
+    np.testing.assert_allclose(found["bias_bound"], expected["bias_bound"], rtol=1e-9)
 
 
 def test_diagnostics_agree_where_sums_can_tell():

@@ -123,7 +123,8 @@ def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
     np.testing.assert_allclose(gaps[0]["value"], gaps[1]["value"], rtol=1e-9)
     np.testing.assert_allclose(gaps[0]["standard_error"], gaps[1]["standard_error"], rtol=0.2)
     first, second = (json.loads((tmp_path / out / "verdict.json").read_text()) for out in ("one", "two"))
-    assert first["new"]["diagnostics"]["mean_weight"] == pytest.approx(second["new"]["diagnostics"]["mean_weight"])
+    for name in ("mean_weight", "k_hat", "max_weight", "second_moment"):
+        assert first["new"]["diagnostics"][name] == pytest.approx(second["new"]["diagnostics"][name]), name
     assert (
         pl.read_parquet(tmp_path / "one" / "curve.parquet").columns
         == pl.read_parquet(tmp_path / "two" / "curve.parquet").columns
@@ -146,6 +147,9 @@ def test_a_missing_row_a_missing_column_and_what_one_pass_cannot_do(two_files, t
     pl.read_parquet(targets).filter(pl.col("event") != 5).write_parquet(targets)
     with pytest.raises(InputError, match="OPE020 target_probability: 1 rows, first events 5"):
         estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True)
+    pl.read_parquet(logs).with_columns(reward=pl.lit("one")).write_parquet(tmp_path / "text.parquet")
+    with pytest.raises(InputError, match="holds no numbers"):
+        estimate_from_parquet(tmp_path / "text.parquet", targets, tmp_path / "out", one_pass=True)
     pl.read_parquet(logs).drop("propensity").write_parquet(logs)
     with pytest.raises(InputError, match=r"columns are missing.*propensity"):
         estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True)
