@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.sources import Source
 
 EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+SHOWN_SEGMENTS = 20
 
 
 class Commands(TyperGroup):
@@ -268,6 +269,13 @@ def estimate(
     planned_users: Annotated[
         int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="A column of the log: its parts are estimated too, all at once.")
+    ] = None,
+    plan: Annotated[
+        float | None,
+        typer.Option(help="A half width of the interval: how many requests, or how much exploration, it needs."),
+    ] = None,
     one_pass: Annotated[
         bool | None,
         typer.Option(
@@ -318,11 +326,15 @@ def estimate(
             estimators=estimator,
             methods=interval,
             planned_users=planned_users,
+            by=by,
+            half_width=plan,
             one_pass=one_pass,
             memory_limit=memory_limit,
         )
     describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
     describe_comparison(out / "comparison.parquet")
+    if by is not None:
+        describe_segments(out / "segments.parquet", by)
 
 
 @app.command("run")
@@ -510,6 +522,11 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  {failed['grade']}: {failed['rule']} is {number(failed['value'])}, limit {failed['limit']:g}")
         if verdict["unavailable"]:
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
+        for one in verdict.get("plan", ()):
+            typer.echo(
+                f"  plan: {one['requests']:,} requests of {one['users']:,} users, "
+                f"{one['exploration']:.0%} of them served by {policy}"
+            )
     for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
         typer.echo(f"written: {out / name}")
 
@@ -525,6 +542,27 @@ def describe_comparison(file: Path) -> None:
         [
             (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
             for row in rows
+        ],
+    )
+    typer.echo(f"written: {file}")
+
+
+def describe_segments(file: Path, by: str) -> None:
+    """The largest parts of the log; then the file with all."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(file).to_pylist()
+    show(
+        f"by {by}; all intervals of a policy hold at once",
+        ("policy", by, "requests", "logged", "value", "from", "to"),
+        [
+            (
+                row["target_policy"],
+                row["segment"],
+                f"{row['n']:,}",
+                *(number(row[name]) for name in ("logging_value", "value", "low", "high")),
+            )
+            for row in rows[:SHOWN_SEGMENTS]
         ],
     )
     typer.echo(f"written: {file}")

@@ -99,6 +99,16 @@ def test_the_two_estimands_differ_by_kappa_alone():
     assert "in-group" in inner.notes[0]
 
 
+def test_what_was_shown_outside_the_group_only_has_a_prediction_of_the_policy():
+    one = partly(5)
+    q = np.tile([0.3, 0.6, 0.8], (6_000, 1))
+    found = dr(like(one, q=q).over_catalogue(1.0))
+    inside, target = one.shown != OUTSIDE, one.probabilities(1.0)
+    weight = np.where(inside, target[np.arange(6_000), one.shown] / one.propensity, 0.0)
+    expected = (target * q).sum(axis=1) + weight * (one.reward - q[0, one.shown])
+    np.testing.assert_allclose(found.contributions, expected)
+
+
 def test_a_hopeless_candidate_changes_the_group_but_not_the_catalogue_value():
     one = partly(4)
     extra = like(

@@ -137,6 +137,14 @@ def test_marginal_ratios_are_those_of_the_state_distributions():
     assert ips(log.stepwise(found)).contributions.std() < ips(log.stepwise()).contributions.std()
 
 
+def test_a_state_that_no_other_fold_met_keeps_the_trajectorys_own_product():
+    ratio = np.array([[0.5, 2.0], [1.5, 0.4], [0.8, 1.2]])
+    log = Trajectories(np.ones((3, 2)), np.full((3, 2), 0.5), ratio / 2, np.ones((3, 2), dtype=bool))
+    found = marginal_ratios(log, np.array([[0, 1], [0, 1], [0, 9]]), np.array([0, 1, 1]))
+    np.testing.assert_allclose(found[:, 0], ratio[:, 0])
+    np.testing.assert_allclose(found[:, 1], [1.5 * 2.0, 0.5 * 0.4, 0.8 * 1.2])
+
+
 def sampled(count: int, seed: int):
     log, state, action = every()
     rows = np.random.default_rng(seed).integers(LISTED, size=count)

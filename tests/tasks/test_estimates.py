@@ -103,6 +103,24 @@ def test_several_loggers_and_further_intervals(files, tmp_path):
     assert rows["ips", "student"]["value"] == pytest.approx((weight * joined["reward"]).mean())
 
 
+def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
+    logs, targets = files
+    device = pl.when(pl.col("request") % 3 == 0).then(pl.lit("phone")).otherwise(pl.lit("web"))
+    pl.read_parquet(logs).with_columns(device=device).sample(fraction=1.0, shuffle=True, seed=0).write_parquet(logs)
+    estimate_from_parquet(logs, targets, tmp_path / "out", by="device", half_width=0.01)
+    parts = pl.read_parquet(tmp_path / "out" / "segments.parquet").filter(pl.col("target_policy") == "better")
+    assert parts["segment"].to_list() == ["web", "phone"]
+    log = pl.read_parquet(logs).filter(pl.col("device") == "phone")
+    assert parts["n"].to_list() == [2_000 - len(log), len(log)]
+    assert parts["logging_value"][1] == pytest.approx(log["reward"].mean())
+    planned = json.loads((tmp_path / "out" / "verdict.json").read_text())["better"]["plan"]
+    assert planned[0]["exploration"] == 0
+    assert planned[0]["requests"] > planned[-1]["requests"] > 0
+    for wrong, says in (("shape", "no such column"), ("event", "segments")):
+        with pytest.raises(InputError, match=says):
+            estimate_from_parquet(logs, targets, tmp_path / "other", by=wrong)
+
+
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
