@@ -511,10 +511,13 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
                 for row in found
             ],
         )
+        users = "shards of users" if any("one pass" in note for note in verdict["notes"]) else "users"
         typer.echo(
-            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} users, effective sample size "
+            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} {users}, effective sample size "
             f"{rows[0]['ess'] or 0:,.0f} rows; the log itself earned {number(verdict['logging_value'])}"
         )
+        for note in verdict["notes"]:
+            typer.echo(f"  note: {note}")
         for row in rows:
             if row["note"]:
                 typer.echo(f"  {row['estimator'].upper()} {row['note']}")

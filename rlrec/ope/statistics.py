@@ -166,10 +166,20 @@ class Stats:
         """The feature sums of each shard that has users."""
         return np.moveaxis(self.cells[self.present].sum(axis=2)[..., FEATURE_SUMS], -1, 1)
 
+    @cached_property
+    def below(self) -> Float64[Array, "U K B 8"]:
+        """Sums of all buckets up to each."""
+        return self.cells[self.present].cumsum(axis=2)
+
+    @cached_property
+    def beyond(self) -> Float64[Array, "U K B 8"]:
+        """Sums of all buckets from each on: not what `below` leaves, which would cancel."""
+        return self.cells[self.present][:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+
     def clipped(self, edge: int) -> Float64[Array, "U 5 K"]:
         """The feature sums under min(w, λ), λ = `edges()[edge]`."""
-        cells, limit = self.cells[self.present], float(edges()[edge])
-        low, high = cells[:, :, : edge + 2].sum(axis=2), cells[:, :, edge + 2 :].sum(axis=2)
+        limit = float(edges()[edge])
+        low, high = self.below[:, :, edge + 1], self.beyond[:, :, edge + 2]
         total = low + high
         total[..., WEIGHT] = low[..., WEIGHT] + limit * high[..., ROWS]
         total[..., WEIGHTED_REWARD] = low[..., WEIGHTED_REWARD] + limit * high[..., REWARD]

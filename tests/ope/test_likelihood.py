@@ -74,6 +74,19 @@ def test_weight_that_was_never_met_earns_the_mean_reward():
     assert answer(light)[0] == pytest.approx(expected)
 
 
+def test_affine_rewards_move_value_and_ends_alike():
+    rounds = TWO_CONTEXTS.sample(200, np.random.default_rng(3), cluster=np.arange(200) // 2)
+    moved = Rounds.of(3 * rounds.reward - 1, rounds.propensity, rounds.target_probability, cluster=rounds.cluster)
+    for largest in (2.5, np.inf):
+        value, interval = answer(rounds, largest=largest)
+        again, other = cressie_read(units_of(moved), float(moved.reward.mean()), 0.95, (-1.0, 2.0), largest)
+        assert again == pytest.approx(3 * value - 1)
+        assert (other.low, other.high) == pytest.approx((3 * interval.low - 1, 3 * interval.high - 1))
+    nothing = Rounds.of(moved.reward, rounds.propensity, 0 * rounds.propensity, cluster=rounds.cluster)
+    _, vacuous = cressie_read(units_of(nothing), 0.5, 0.95, (-1.0, 2.0))
+    assert (vacuous.low, vacuous.high) == (-1.0, 2.0)
+
+
 def test_repeated_rows_of_one_user_are_one_observation():
     rounds = TWO_CONTEXTS.sample(300, np.random.default_rng(0))
     twice = Rounds.of(**{k: np.concatenate((v, v)) for k, v in columns_of(rounds).items() if v is not None})
