@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 from scipy.special import fdtri
 
@@ -20,6 +21,15 @@ def test_reference_values(reference, twelve):
     assert value == pytest.approx(expected["cressieread_point"], rel=1e-6)
     assert (interval.low, interval.high) == pytest.approx(expected["cressieread_ci_alpha05"], rel=1e-6)
     assert interval.validity == "asymptotic"
+
+
+@pytest.mark.data
+def test_a_log_without_support_says_nothing(shared):
+    """Two rows' worth of weight in ten thousand: the interval is the range of the reward, as vw-estimators says too."""
+    log = pl.read_csv(shared / "open-bandit" / "bts" / "women" / "women.csv.gz")
+    rounds = Rounds.of(log["click"].to_numpy(), log["propensity_score"].to_numpy(), np.full(len(log), 1 / 46))
+    _, interval = answer(rounds)
+    assert (interval.low, interval.high) == (0, 1)
 
 
 def test_the_ends_are_where_the_nearest_weights_are_as_far_as_allowed():

@@ -83,6 +83,15 @@ def test_least_squares_predicts_the_means_of_the_other_folds():
     np.testing.assert_allclose(fitted.q_hat_target[fold == 0, 0], expected[fold == 0])
 
 
+def test_a_classifier_predicts_the_click_rates_and_copes_with_none():
+    rounds, choices = world(4_000, 8)
+    fitted = cross_fitted(rounds, choices, folds_of_users(rounds, 2), classifier(LogisticRegression(C=1e6)))
+    np.testing.assert_allclose(fitted.q_hat[:, 0], WORLD.mean.reshape(-1)[choices.shown.argmax(axis=1)], atol=0.08)
+    never = Rounds.of(0 * rounds.reward, rounds.propensity, rounds.target_probability)
+    silent = cross_fitted(never, choices, folds_of_users(rounds, 2), classifier(LogisticRegression()))
+    assert not silent.q_hat.any()
+
+
 def test_more_robust_minimises_the_variance_of_dr_itself():
     rounds, choices = world(800, 3, users=120)
     coarse = Choices(choices.pairs.reshape(800, ACTIONS, CONTEXTS, ACTIONS).sum(axis=2), choices.target, choices.action)

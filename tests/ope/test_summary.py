@@ -95,7 +95,8 @@ def test_bounds_know_of_missing_positions():
     found = clip_curve(Stats.of(rounds), "ips", reward_range=(-9.0, 9.0), max_weight=25.0)
     expected = curve(rounds, "ips", "clip", parameters=found["lambda"].to_numpy())
     assert (expected["bias_bound"] < 18).any()  # below what holds without looking
-    np.testing.assert_allclose(found["bias_bound"], expected["bias_bound"], rtol=1e-9)
+    for column in ("bias_bound", "mse_bound"):
+        np.testing.assert_allclose(found[column], expected[column], rtol=1e-9)
 
 
 def test_diagnostics_agree_where_sums_can_tell():
@@ -109,6 +110,14 @@ def test_diagnostics_agree_where_sums_can_tell():
         assert getattr(one, name) == pytest.approx(getattr(two, name), rel=1e-9), name
     for upper, exact in zip(one.weight_quantiles, two.weight_quantiles, strict=True):
         assert exact * (1 - 1e-9) <= upper <= exact * 2 ** (1 / 4) * 1.1
+
+
+def test_missing_mass_is_certain_only_beyond_the_noise():
+    rounds = world(users=40)
+    half = replace(rounds, target_probability=rounds.target_probability / 2)
+    one, two = diagnose_stats(Stats.of(half)), diagnose(half)
+    assert one.missing_mass_low == pytest.approx(two.missing_mass_low)
+    assert 0 < one.missing_mass_low < one.missing_mass
 
 
 def test_likelihood_of_shards_is_that_of_users_when_each_has_its_own():
