@@ -324,62 +324,6 @@ class Dialogues(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quarantine(Query):
-    """The table QUARANTINE."""
-
-    file = "marts/quarantine.sql"
-    base: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenseIds(Query):
-    """Check: ids are 1 to their number."""
-
-    file = "checks/dense_ids.sql"
-    vocabulary: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class DanglingIds(Query):
-    """Check: every id is in the vocabulary."""
-
-    file = "checks/dangling_ids.sql"
-    events: Path
-    items: Path
-    triples: Path
-    vocabulary: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class DisorderedEvents(Query):
-    """Check: events are numbered in the order of time."""
-
-    file = "checks/disordered_events.sql"
-    events: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnsplitEvents(Query):
-    """Check: each protocol places each event once."""
-
-    file = "checks/unsplit_events.sql"
-    events: Path
-    splits: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeakedEdges(Query):
-    """Check: a graph to learn from joins no user and item that only later slices do."""
-
-    file = "checks/leaked_edges.sql"
-    edges: Path
-    events: Path
-    splits: Path
-    protocol: str
-    slice: str = "train"
-
-
-@dataclass(frozen=True, kw_only=True)
 class OpePolicies(Query):
     """The target policies of a table. `optional` holds no rows, only the columns that a table may lack."""
 
@@ -459,3 +403,59 @@ class OpeUnfitRows(OpeRows):
     file = "ope/unfit_rows.sql"
     reward_min: float
     reward_max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantine(Query):
+    """The table QUARANTINE."""
+
+    file = "marts/quarantine.sql"
+    base: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseIds(Query):
+    """Check: ids are 1 to their number."""
+
+    file = "checks/dense_ids.sql"
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DanglingIds(Query):
+    """Check: every id is in the vocabulary."""
+
+    file = "checks/dangling_ids.sql"
+    events: Path
+    items: Path
+    triples: Path
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisorderedEvents(Query):
+    """Check: events are numbered in the order of time."""
+
+    file = "checks/disordered_events.sql"
+    events: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsplitEvents(Query):
+    """Check: each protocol places each event once."""
+
+    file = "checks/unsplit_events.sql"
+    events: Path
+    splits: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedEdges(Query):
+    """Check: a graph to learn from joins no user and item that only later slices do."""
+
+    file = "checks/leaked_edges.sql"
+    edges: Path
+    events: Path
+    splits: Path
+    protocol: str
+    slice: str = "train"
