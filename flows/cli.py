@@ -255,7 +255,7 @@ def estimate(
     estimator: Annotated[
         list[str] | None,
         typer.Option(
-            help="In place of the usual ones, repeat as needed: ips, snips, beta_ips, dm, dr, sndr, "
+            help="In place of the usual ones, repeat as needed: ips, snips, beta_ips, replay, dm, dr, sndr, "
             "or with a parameter: clipped_ips@10, switch_dr@10, dros@100, sg_ips@0.1."
         ),
     ] = None,

@@ -156,6 +156,26 @@ def beta_ips(rounds: Rounds) -> Estimate:
     return Estimate("beta_ips", "ips", float(phi.mean()), error, phi, parameter=beta, resampled=False)
 
 
+def replay(rounds: Rounds) -> Estimate:
+    """The mean reward of the rows on which both policies did the same. Source: Li et al. 2011.
+
+    Raises:
+        InputError: the target policy draws, or the logger was not uniform: SNIPS is then the replay that is right.
+    """
+    agree, p = rounds.target_probability == 1, rounds.propensity[rounds.mask]
+    draws = int(np.count_nonzero(~agree & (rounds.target_probability != 0) & rounds.mask))
+    if draws or p.max() > p.min():
+        raise InputError(
+            "replay needs a deterministic target policy and a uniform logger",
+            column="target_probability" if draws else "propensity",
+            rows=draws or p.size,
+            remedy="use snips",
+        )
+    weights = rounds.shown(agree.astype(np.float64))
+    phi = contributions("snips", rounds, weights)
+    return Estimate("replay", "snips", float(phi.mean()), float(np.std(phi)) / np.sqrt(len(phi)), phi, weights=weights)
+
+
 UNTUNED: dict[str, Callable[[Rounds], Estimate]] = {"ips": ips, "snips": snips, "dm": dm, "dr": dr, "sndr": sndr}
 TUNED: dict[str, Callable[[Rounds, float], Estimate]] = {
     "clipped_ips": clipped_ips,
@@ -173,7 +193,7 @@ def named(name: str, rounds: Rounds) -> Estimate:
     Raises:
         InputError: there is none of this name, or a parameter is missing, superfluous or no number.
     """
-    plain = UNTUNED | {"beta_ips": beta_ips}
+    plain = UNTUNED | {"beta_ips": beta_ips, "replay": replay}
     base, _, parameter = name.partition("@")
     if name in plain:
         return plain[name](rounds)

@@ -129,6 +129,21 @@ def classifier(model: Classifier) -> Fit:
     return fit
 
 
+def switch(
+    rounds: Rounds, choices: Choices, logging: Float64[Array, "N A"], q: Float64[Array, "N A"], parameter: float
+) -> Estimate:
+    """SWITCH: w r where w ≤ λ, and the model's Σ_b π(b) q(x, b) over the actions whose weight is larger.
+
+    λ = ∞ is IPS where the logger supports every action, 0 is DM. Source: Wang, Agarwal & Dudík 2017, equation 5.
+    """
+    single(rounds)
+    every = np.divide(choices.target, logging, out=np.full_like(logging, np.inf), where=logging > 0)
+    modelled = (choices.target * q * (every > parameter)).sum(axis=1)
+    phi = np.where(rounds.weights <= parameter, rounds.weights, 0.0)[:, 0] * rounds.reward[:, 0] + modelled
+    error = float(np.std(phi, ddof=1)) / np.sqrt(len(phi)) if len(phi) > 1 else np.nan
+    return Estimate("switch", "ips", float(phi.mean()), error, phi, parameter=parameter, resampled=False)
+
+
 def balanced_ips(rounds: Rounds, choices: Choices, fold: Int64[Array, "N"], model: Classifier) -> Estimate:
     """Self-normalised with ŵ = c/(1 - c), c the probability that a pair (x, a) is the target policy's, not the log's.
 

@@ -18,6 +18,7 @@ from rlrec.ope.estimators import (
     estimate,
     ips,
     named,
+    replay,
     sg_dr,
     sg_ips,
     sndr,
@@ -323,6 +324,18 @@ def test_the_optimal_control_variate_is_a_regression_and_no_worse_than_its_neigh
     assert beta_ips(Rounds.of(*(np.full(5, v) for v in (2.0, 0.5, 0.5)))).value == 2.0
     shifted = Rounds.of(**(columns_of(rounds) | {"reward": rounds.reward + 3}))
     assert beta_ips(shifted).value == pytest.approx(found.value + 3)
+
+
+def test_replay_is_snips_of_a_uniform_logger_and_refuses_others():
+    g = np.random.default_rng(13)
+    agrees = (g.random(200) < 0.25).astype(float)
+    rounds = Rounds.of(g.normal(size=200), np.full(200, 0.25), agrees)
+    assert named("replay", rounds).value == pytest.approx(rounds.reward[agrees == 1].mean())
+    np.testing.assert_allclose(replay(rounds).contributions, snips(rounds).contributions)
+    for columns in ({"target_probability": agrees / 2}, {"propensity": np.linspace(0.1, 0.9, 200)}):
+        given = {"reward": rounds.reward[:, 0], "propensity": np.full(200, 0.25), "target_probability": agrees}
+        with pytest.raises(InputError, match="deterministic target"):
+            replay(Rounds.of(**(given | columns)))
 
 
 def test_names_with_parameters():

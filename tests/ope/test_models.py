@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from rlrec.errors import InputError
-from rlrec.ope.estimators import beta_ips, dr, snips
+from rlrec.ope.estimators import beta_ips, dr, ips, snips
 from rlrec.ope.intervals import bootstrap, clustered
 from rlrec.ope.models import (
     Choices,
@@ -14,6 +14,7 @@ from rlrec.ope.models import (
     folds_of_users,
     least_squares,
     more_robust,
+    switch,
 )
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import random_rounds
@@ -134,6 +135,28 @@ def test_cross_fitted_dr_is_unbiased_and_its_interval_covers(fit):
         values.append(dr(fitted).value)
     assert abs(np.mean(values) - WORLD.value) < 4 * np.std(values) / np.sqrt(len(values))
     assert 0.89 <= np.mean(hits) <= 0.99
+
+
+def test_switch_is_ips_and_the_model_at_its_ends_and_between_them_bends_only_heavy_actions():
+    rounds, choices = world(300, 9)
+    g, context = np.random.default_rng(9), choices.shown.argmax(axis=1) // ACTIONS
+    logging, q = WORLD.logging[context], g.random((300, ACTIONS))
+    np.testing.assert_allclose(switch(rounds, choices, logging, q, np.inf).contributions, ips(rounds).contributions)
+    direct = (choices.target * q).sum(axis=1)
+    np.testing.assert_allclose(switch(rounds, choices, logging, q, 0.0).contributions, direct)
+    true = WORLD.mean[context]
+    values = [switch(*world(300, seed), *told(seed), 1.2).value for seed in range(200)]
+    assert abs(np.mean(values) - WORLD.value) < 4 * np.std(values) / np.sqrt(200)
+    unsupported = np.where(np.arange(ACTIONS) == 2, 0.0, logging)
+    found = switch(rounds, choices, unsupported, true, np.inf)  # an action never logged has infinite weight: not > ∞
+    assert found.value == pytest.approx(ips(rounds).value)
+
+
+def told(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The logger and a right model, for the contexts of a world."""
+    _, choices = world(300, seed)
+    context = choices.shown.argmax(axis=1) // ACTIONS
+    return WORLD.logging[context], WORLD.mean[context]
 
 
 def test_balanced_with_a_perfect_classifier_is_snips_and_its_bootstrap_keeps_the_weights():
