@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.sources import Source
 
 EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+SHOWN_SEGMENTS = 20
 
 
 class Commands(TyperGroup):
@@ -225,14 +226,64 @@ def show_preview(file: Path) -> None:
 @app.command("ope")
 def estimate(
     logs: Annotated[Path, typer.Option(help="Parquet: what the logging policy showed, and what came of it.")],
-    target: Annotated[Path, typer.Option(help="Parquet: how likely the target policies were to show the same.")],
-    out: Annotated[Path, typer.Option(help="The folder for estimates.parquet, curve.parquet and verdict.json.")],
+    out: Annotated[Path, typer.Option(help="The folder for the estimates, the curve, the comparison and the verdict.")],
+    target: Annotated[
+        Path | None,
+        typer.Option(help="Parquet: how likely the target policies were to show the same; else the log says it."),
+    ] = None,
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     reward_min: Annotated[
         float | None, typer.Option(help="The least reward there can be; with the greatest it bounds the bias.")
     ] = None,
     reward_max: Annotated[float | None, typer.Option(help="The greatest reward there can be.")] = None,
+    max_weight: Annotated[
+        float | None,
+        typer.Option(help="The greatest target probability over propensity there can be, where one is proven."),
+    ] = None,
+    loggers: Annotated[
+        Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What both probabilities are of: item_position, cascade (the list down to it), slate, or trajectory "
+            "(the action of a step: request and position are episode and step)."
+        ),
+    ] = "item_position",
+    discount: Annotated[float, typer.Option(help="For trajectories: what a reward one step later is worth.")] = 1.0,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="In place of the usual ones, repeat as needed: ips, snips, beta_ips, replay, dm, dr, sndr, "
+            "or with a parameter: clipped_ips@10, switch_dr@10, dros@100, sg_ips@0.1."
+        ),
+    ] = None,
+    interval: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further interval, repeat as needed: cressie_read, truncated, hoeffding, empirical_bernstein, "
+            "confidence_sequence, betting."
+        ),
+    ] = None,
+    planned_users: Annotated[
+        int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="A column of the log: its parts are estimated too, all at once.")
+    ] = None,
+    plan: Annotated[
+        float | None,
+        typer.Option(help="A half width of the interval: how many requests, or how much exploration, it needs."),
+    ] = None,
+    one_pass: Annotated[
+        bool | None,
+        typer.Option(
+            "--one-pass/--in-memory",
+            help="Read the log once and keep sums alone; by default for folders and logs of over five million rows.",
+        ),
+    ] = None,
+    memory_limit: Annotated[str, typer.Option(help="What one pass may use.")] = "1GB",
 ) -> None:
     """Estimate what target policies would have earned, from a log of another policy: no training, no server.
 
@@ -248,6 +299,8 @@ def estimate(
       target_policy       its name
       target_probability  probability that this policy puts the shown item at this place
       q_hat, q_hat_target optional, for DR: predicted reward of the shown item, and its mean under the target policy
+    --loggers has a row per event and logging policy, and stands in for propensity:
+      event, logging_policy, logging_probability
 
     Both tables in full, and how to read the answer: docs/ope.md
 
@@ -259,9 +312,29 @@ def estimate(
 
     with waiting("estimating"):
         records = estimate_from_parquet(
-            logs, target, out, level=level, seed=seed, reward_min=reward_min, reward_max=reward_max
+            logs,
+            target,
+            out,
+            level=level,
+            seed=seed,
+            reward_min=reward_min,
+            reward_max=reward_max,
+            max_weight=max_weight,
+            loggers=loggers,
+            kind=kind,
+            discount=discount,
+            estimators=estimator,
+            methods=interval,
+            planned_users=planned_users,
+            by=by,
+            half_width=plan,
+            one_pass=one_pass,
+            memory_limit=memory_limit,
         )
     describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
+    describe_comparison(out / "comparison.parquet")
+    if by is not None:
+        describe_segments(out / "segments.parquet", by)
 
 
 @app.command("run")
@@ -436,14 +509,17 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             f"{policy}: {verdict['verdict']}",
             ("estimator", "value", f"{rows[0]['level']:.0%} from", "to", "interval"),
             [
-                (row["estimator"].upper(), *(number(row[name]) for name in ("value", "low", "high")), row["method"])
+                (estimator_name(row), *(number(row[name]) for name in ("value", "low", "high")), row["method"])
                 for row in found
             ],
         )
+        users = "shards of users" if any("one pass" in note for note in verdict["notes"]) else "users"
         typer.echo(
-            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} users, effective sample size "
+            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} {users}, effective sample size "
             f"{rows[0]['ess'] or 0:,.0f} rows; the log itself earned {number(verdict['logging_value'])}"
         )
+        for note in verdict["notes"]:
+            typer.echo(f"  note: {note}")
         for row in rows:
             if row["note"]:
                 typer.echo(f"  {row['estimator'].upper()} {row['note']}")
@@ -451,10 +527,58 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  {failed['grade']}: {failed['rule']} is {number(failed['value'])}, limit {failed['limit']:g}")
         if verdict["unavailable"]:
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
+        for one in verdict.get("plan", ()):
+            typer.echo(
+                f"  plan: {one['requests']:,} requests of {one['users']:,} users, "
+                f"{one['exploration']:.0%} of them served by {policy}"
+            )
     told = next(iter(verdicts.values()))["propensities"]
     typer.echo(f"Propensities: {propensity_sentence(told)}")
     for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
         typer.echo(f"written: {out / name}")
+
+
+def describe_comparison(file: Path) -> None:
+    """How much more each policy earns than the log's own, all intervals at once; then the file."""
+    import pyarrow.parquet as pq
+
+    rows = [row for row in pq.read_table(file).to_pylist() if row["reference"]]
+    show(
+        "more than the log earned, per request; all intervals hold at once",
+        ("policy", "by", "difference", "from", "to"),
+        [
+            (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
+            for row in rows
+        ],
+    )
+    typer.echo(f"written: {file}")
+
+
+def describe_segments(file: Path, by: str) -> None:
+    """The largest parts of the log; then the file with all."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(file).to_pylist()
+    show(
+        f"by {by}; all intervals of a policy hold at once",
+        ("policy", by, "requests", "logged", "value", "from", "to"),
+        [
+            (
+                row["target_policy"],
+                row["segment"],
+                f"{row['n']:,}",
+                *(number(row[name]) for name in ("logging_value", "value", "low", "high")),
+            )
+            for row in rows[:SHOWN_SEGMENTS]
+        ],
+    )
+    typer.echo(f"written: {file}")
+
+
+def estimator_name(row: Mapping[str, Any]) -> str:
+    """Its name, with the parameter if it has one."""
+    parameter = row["parameter"]
+    return row["estimator"].upper() + ("" if parameter is None else f" ({number(parameter)})")
 
 
 def number(value: float | None) -> str:

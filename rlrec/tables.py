@@ -127,6 +127,12 @@ TARGETS = Table(
     optional={"q_hat": pl.Float64(), "q_hat_target": pl.Float64()},
 )
 
+LOGGERS = Table(
+    "loggers",
+    {"event": pl.Int64(), "logging_policy": pl.String(), "logging_probability": pl.Float64()},
+    key=("event", "logging_policy"),
+)
+
 CONTEXTS = Table(
     "contexts",
     {
@@ -197,6 +203,7 @@ TABLES = (
     CONTEXTS,
     LOGGED_SLATES,
     TARGETS,
+    LOGGERS,
     IDENTIFIERS,
     DIALOGUES,
     RECOMMENDATIONS,

@@ -1,20 +1,28 @@
-"""Off-policy estimates from two Parquet files: load, evaluate each target policy, store, return the records."""
+"""Off-policy estimates from Parquet files: load, evaluate each target policy, store, return the records."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import polars as pl
 
 from rlrec.errors import InputError
-from rlrec.ope.evaluation import Record, evaluate
+from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
+from rlrec.ope.estimators import sndr, snips
+from rlrec.ope.evaluation import Evaluation, Record, evaluate, evaluate_stats
+from rlrec.ope.planning import Plan, plan
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.segments import Segment, segments
 from rlrec.ope.transforms import FAMILIES
-from rlrec.ope.validation import policies
+from rlrec.ope.validation import KINDS, Kind, policies
 from tasks.artifacts import aside, digest_of
 from tasks.provenance import propensities_of
 
+IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
 NUMBERS = ("value", "standard_error", "level", "low", "high", "ess", "max_weight_share", "mean_weight")
 RECORD_SCHEMA: dict[str, pl.DataType] = {
     name: pl.Float64()
@@ -24,62 +32,223 @@ RECORD_SCHEMA: dict[str, pl.DataType] = {
     else pl.String()
     for name in Record.__dataclass_fields__
 }
+COMPARISON_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(("target_policy", "reference", "estimator"), pl.String()),
+    **dict.fromkeys(("value", "standard_error", "level", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("method", "validity"), pl.String()),
+}
 
 
-def estimate_from_parquet(
-    logs: Path,
-    targets: Path,
-    out: Path,
-    *,
-    level: float = 0.95,
-    seed: int = 0,
-    reward_min: float | None = None,
-    reward_max: float | None = None,
-    truth: dict[str, float] | None = None,
-) -> list[dict[str, object]]:
-    """Write `estimates.parquet`, `curve.parquet`, `verdict.json` into `out`; return a record per estimate and interval.
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a log, and what is declared about it.
 
-    Every target policy in the file is evaluated. Without q_hat and q_hat_target, DR and SNDR stay empty and their
-    records say so. Bias bounds need both ends of the reward range. `truth` gives values that a simulator knows.
+    Bias bounds and bounded intervals need both ends of the reward range. `kind` says what both probabilities are of.
+    `loggers` holds every logging policy's probability of every shown item: their mixture stands for the propensity.
+    `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
+    `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
+    of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
+    """
+
+    level: float = 0.95
+    seed: int = 0
+    reward_min: float | None = None
+    reward_max: float | None = None
+    max_weight: float | None = None
+    loggers: Path | None = None
+    kind: str = "item_position"
+    discount: float = 1.0
+    estimators: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    planned_users: int | None = None
+    by: str | None = None
+    half_width: float | None = None
+    one_pass: bool | None = None
+    memory_limit: str = "1GB"
+    truth: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked.
+
+        Raises:
+            InputError: says what to change.
+        """
+        if not 0 < self.level < 1:
+            raise InputError(f"the level {self.level:g} is not between 0 and 1", remedy="for example --level 0.95")
+        if (self.reward_min is None) != (self.reward_max is None):
+            raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
+        if self.kind not in KINDS:
+            raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
+
+    @property
+    def reward_range(self) -> tuple[float, float] | None:
+        """Both ends, or none."""
+        return None if self.reward_min is None or self.reward_max is None else (self.reward_min, self.reward_max)
+
+    @property
+    def needs_rows(self) -> tuple[str, ...]:
+        """What sums cannot answer, by its option."""
+        asked = {
+            "--loggers": self.loggers is not None,
+            "--kind": self.kind != "item_position",
+            "--estimator": bool(self.estimators),
+            "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
+            "--by": self.by is not None,
+            "--plan": self.half_width is not None,
+        }
+        return tuple(option for option, is_asked in asked.items() if is_asked)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Everything about one target policy."""
+
+    policy: str
+    evaluation: Evaluation
+    summed: Summed
+    logger: Summed
+    segments: Sequence[Segment] = ()
+    plans: Sequence[Plan] = ()
+
+    def verdict(self) -> dict[str, object]:
+        """For `verdict.json`."""
+        planned = {"plan": [asdict(one) for one in self.plans]} if self.plans else {}
+        return self.evaluation.to_record() | planned
+
+
+def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: Any) -> list[dict[str, object]]:
+    """Write estimates, curve, comparison, verdict (and segments) into `out`; return a record per estimate and interval.
+
+    Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
+    q_hat_target, DR and SNDR stay empty and their records say so. `given` are the fields of a `Question`.
 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
     """
-    if not 0 < level < 1:
-        raise InputError(f"the level {level:g} is not between 0 and 1", remedy="for example --level 0.95")
-    if (reward_min is None) != (reward_max is None):
-        raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
+    question = Question(**given)
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
-    logged, wanted = scan(logs), scan(targets)
-    reward_range = None if reward_min is None or reward_max is None else (reward_min, reward_max)
-    digest = f"{digest_of(logs)}:{digest_of(targets)}"
-    records: list[dict[str, object]] = []
-    verdicts: dict[str, object] = {}
-    curves: list[pl.DataFrame] = []
-    for policy in policies(wanted, file=targets):
-        try:
-            rounds = Rounds.from_tables(logged, wanted, policy, reward_range=reward_range, file=f"{logs}, {targets}")
-        except pl.exceptions.PolarsError as fault:
-            raise unreadable(logs, fault) from fault
-        result = evaluate(
-            rounds,
-            target_policy=policy,
-            truth=(truth or {}).get(policy),
-            level=level,
-            seed=seed,
-            families=FAMILIES,
-            input_digest=digest,
-            code_version=code_version(),
-        )
-        records += [record.to_record() for record in result.records]
-        verdicts[policy] = {**result.to_record(), "propensities": propensities_of(logs)}
-        curves.append(result.curve.insert_column(0, pl.lit(policy).alias("target_policy")))
+    files = [file for file in (logs, targets, question.loggers) if file is not None]
+    rows = [scan(file).select(pl.len()).collect().item() for file in files if not file.is_dir()]
+    one_pass = question.one_pass
+    if one_pass is None:
+        one_pass = len(rows) < len(files) or rows[0] > IN_MEMORY_ROWS
+    repeat = {
+        "level": question.level,
+        "seed": question.seed,
+        "input_digest": ":".join(digest_of(file) for file in files),
+        "code_version": code_version(),
+    }
+    answers = list((from_sums if one_pass else from_rows)(logs, targets, question, repeat))
+    records = [record.to_record() for one in answers for record in one.evaluation.records]
+    curves = [one.evaluation.curve.insert_column(0, pl.lit(one.policy).alias("target_policy")) for one in answers]
     write(out / "estimates.parquet", pl.DataFrame(records, schema=RECORD_SCHEMA).write_parquet)
     write(out / "curve.parquet", pl.concat(curves).write_parquet)
+    write(out / "comparison.parquet", comparison(answers, question).write_parquet)
+    if question.by is not None:
+        parts = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
+        write(out / "segments.parquet", pl.DataFrame(parts, infer_schema_length=None).write_parquet)
+    told = propensities_of(logs)
+    verdicts = {one.policy: {**one.verdict(), "propensities": told} for one in answers}
     text = json.dumps(verdicts, indent=2, allow_nan=False)
     write(out / "verdict.json", lambda draft: draft.write_text(text + "\n", encoding="utf-8"))
     return records
+
+
+def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict[str, Any]) -> Iterator[Answer]:
+    """Each target policy, its rows in memory."""
+    logged_rows, mixed = scan(logs), None if question.loggers is None else scan(question.loggers)
+    wanted = scan(targets or logs)
+    named = "target_policy" in wanted.collect_schema().names()
+    if targets is None and not named:
+        wanted = wanted.with_columns(target_policy=pl.lit("target"))
+    for policy in policies(wanted, file=targets or logs):
+        own = logged_rows.filter(pl.col("target_policy") == policy) if targets is None and named else logged_rows
+        try:
+            rounds = Rounds.from_tables(
+                own,
+                wanted,
+                policy,
+                loggers=mixed,
+                kind=cast("Kind", question.kind),
+                discount=question.discount,
+                reward_range=question.reward_range,
+                max_weight=question.max_weight,
+                file=", ".join(str(file) for file in (logs, targets, question.loggers) if file is not None),
+            )
+        except pl.exceptions.PolarsError as fault:
+            raise unreadable(logs, fault) from fault
+        steady = (snips if rounds.q_hat is None else sndr)(rounds)
+        yield Answer(
+            policy,
+            evaluate(
+                rounds,
+                target_policy=policy,
+                truth=question.truth.get(policy),
+                families=FAMILIES,
+                estimators=question.estimators,
+                methods=question.methods,
+                planned_users=question.planned_users,
+                **repeat,
+            ),
+            summed(policy, steady, rounds, seed=question.seed),
+            logged(rounds, seed=question.seed),
+            () if question.by is None else segments(rounds, labels(own, question.by, file=logs), question.level),
+            () if question.half_width is None else plan(rounds, question.half_width, question.level),
+        )
+
+
+def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict[str, Any]) -> Iterator[Answer]:
+    """Each target policy, from one pass over the files."""
+    if question.needs_rows:
+        raise InputError(
+            f"one pass knows no {', '.join(question.needs_rows)} (of the intervals, cressie_read alone)",
+            file=logs,
+            remedy="leave them out, or take the log into memory: --in-memory",
+        )
+    from tasks.onepass import stats_by_policy  # it needs duckdb, which logs of usual size do without
+
+    for policy, stats in stats_by_policy(logs, targets, question.memory_limit, question.reward_range):
+        yield Answer(
+            policy,
+            evaluate_stats(
+                stats,
+                target_policy=policy,
+                truth=question.truth.get(policy),
+                reward_range=question.reward_range,
+                max_weight=question.max_weight,
+                **repeat,
+            ),
+            summed_stats(policy, "sndr" if stats.has_model else "snips", stats),
+            logged_stats(stats),
+        )
+
+
+def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:
+    """Every policy and its difference to the log's own, all at once; one by one where they were logged apart."""
+    together = all(np.array_equal(one.logger.units, answers[0].logger.units) for one in answers)
+    rows: list[dict[str, object]] = []
+    for group in [answers] if together else [[one] for one in answers]:
+        found = [one.summed for one in group]
+        rows += compared(found, group[0].logger, question.level, seed=question.seed)
+    return pl.DataFrame(rows, schema=COMPARISON_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def labels(log: pl.LazyFrame, column: str, *, file: Path) -> np.ndarray:
+    """A column's value for each request, in the order of requests.
+
+    Raises:
+        InputError: the column is not there, or differs within a request.
+    """
+    if column not in (names := log.collect_schema().names()):
+        raise InputError("no such column", file=file, column=column, remedy=f"choose among: {', '.join(names)}")
+    found = log.group_by("request").agg(pl.col(column).first(), varies=pl.col(column).n_unique() > 1).sort("request")
+    frame = found.collect()
+    if wrong := int(frame["varies"].sum()):
+        raise InputError(
+            "requests belong to several segments", file=file, column=column, rows=wrong, remedy="one value per request"
+        )
+    return frame[column].cast(pl.String).to_numpy()
 
 
 def scan(path: Path) -> pl.LazyFrame:

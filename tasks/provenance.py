@@ -78,11 +78,11 @@ def share(number: int, total: int) -> str:
 
 
 def propensities_of(logs: Path) -> dict[str, Any]:
-    """The propensities of a log in a Parquet file; what its corpus says of the model, if it lies in one.
+    """The propensities of a log in a Parquet file, or a folder of them; what its corpus says of the model, if there.
 
     A row that does not say where its propensity comes from counts as recorded.
     """
-    frame = pl.scan_parquet(logs, glob=False)
+    frame = pl.scan_parquet(logs / "**" / "*.parquet") if logs.is_dir() else pl.scan_parquet(logs, glob=False)
     source = pl.col("propensity_source") if "propensity_source" in frame.collect_schema() else pl.lit(None, pl.String)
     counts = frame.group_by(source=source.fill_null("logged")).len().sort("source").collect()
     description = logs.parent / CORPUS

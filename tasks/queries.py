@@ -323,6 +323,88 @@ class Dialogues(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpePolicies(Query):
+    """The target policies of a table. `optional` holds no rows, only the columns that a table may lack."""
+
+    file = "ope/policies.sql"
+    targets: Path
+    optional: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeJoined(Query):
+    """A log beside the rows of one target policy."""
+
+    file = "ope/joined.sql"
+    logs: Path
+    targets: Path
+    optional: Path
+    target_policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeRows(Query):
+    """What reads the rows of one target policy from a log that holds the target's columns too."""
+
+    log: Path
+    optional: Path
+    target_policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeCells(OpeRows):
+    """The sums of a log, by shard of users, position and bucket of weights."""
+
+    file = "ope/cells.sql"
+    shards: int
+    buckets: int
+    per_octave: int
+    first_octave: int
+    reward_min: float
+    reward_max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeRising(OpeRows):
+    """The requests of each shard, by comparing each row to the one before: without memory, if the log is in order."""
+
+    file = "ope/rising.sql"
+    shards: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeRequests(OpeRows):
+    """The requests of each shard, and those that contradict themselves, whatever the order of the log."""
+
+    file = "ope/requests.sql"
+    shards: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeHeaviest(OpeRows):
+    """The largest weights."""
+
+    file = "ope/heaviest.sql"
+    heaviest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeRepeatedEvents(OpeRows):
+    """Events with more than one row."""
+
+    file = "ope/repeated_events.sql"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeUnfitRows(OpeRows):
+    """Rows that cannot be evaluated, by code."""
+
+    file = "ope/unfit_rows.sql"
+    reward_min: float
+    reward_max: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quarantine(Query):
     """The table QUARANTINE."""
 

@@ -109,10 +109,19 @@ def pareto_shape(weights: Float64[Array, "R"]) -> float:
     Source: Zhang & Stephens 2009 (profile posterior mean); Vehtari et al. 2024 (tail length, weak prior). scipy's
     maximum likelihood is another estimator: the 0.7 limit belongs to this one.
     """
-    size = int(np.ceil(min(TAIL_SHARE * weights.size, TAIL_ROOTS * np.sqrt(weights.size))))
+    size = tail_size(weights.size)
     if size < SMALLEST_TAIL or weights.size <= size:
         return np.nan
-    ordered = np.sort(np.partition(weights, weights.size - size - 1)[weights.size - size - 1 :])
+    return tail_shape(np.sort(np.partition(weights, weights.size - size - 1)[weights.size - size - 1 :]))
+
+
+def tail_size(rows: int) -> int:
+    """How many of the largest weights are fitted."""
+    return int(np.ceil(min(TAIL_SHARE * rows, TAIL_ROOTS * np.sqrt(rows))))
+
+
+def tail_shape(ordered: Float64[Array, "H"]) -> float:
+    """k̂ of the weights above the first, in rising order."""
     excess = ordered[1:] - ordered[0]
     excess = excess[excess > 0]
     count = excess.size

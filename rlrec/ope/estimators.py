@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from rlrec.errors import InputError
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.statistics import Base, is_ratio, needs_model
 from rlrec.ope.transforms import Family, transformed
 
@@ -33,6 +33,10 @@ class Estimate:
     contributions: Float64[Array, "N"]
     family: Family | None = None
     parameter: float | None = None
+    weights: Float64[Array, "N K"] | None = None
+    """Those it was computed with, where no transform tells."""
+    resampled: bool = True
+    """Whether a bootstrap can recompute it from sums of features."""
 
 
 def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) -> Float64[Array, "N"]:
@@ -135,6 +139,43 @@ def sg_dr(rounds: Rounds, parameter: float) -> Estimate:
     return estimate("dr", rounds, family="sg", parameter=parameter, name="sg_dr")
 
 
+def beta_ips(rounds: Rounds) -> Estimate:
+    """mean Σ_k w r - β(w - 1), with the β that makes its variance over users least: Cov(wr, w - 1) / Var(w - 1).
+
+    β = 0 is IPS; near SNIPS' value it is SNIPS to first order, and never worse than either asymptotically. Where all
+    weights are 1 any β does. Source: Owen 2013, section 8.9 (control variates); Gupta et al. 2024 (β-IPS).
+    """
+    surplus = over_positions(rounds.weights - rounds.counts)
+    phi = contributions("ips", rounds, rounds.weights)
+    by_user, centred = rounds.per_cluster(surplus), rounds.per_cluster(phi - phi.mean())
+    centred_surplus = by_user - surplus.mean() * rounds.cluster_sizes
+    spread = float(centred_surplus @ centred_surplus)
+    beta = float(centred @ centred_surplus) / spread if spread > 0 else 0.0
+    phi = phi - beta * surplus
+    error = float(np.std(phi, ddof=1)) / np.sqrt(len(phi)) if len(phi) > 1 else np.nan
+    return Estimate("beta_ips", "ips", float(phi.mean()), error, phi, parameter=beta, resampled=False)
+
+
+def replay(rounds: Rounds) -> Estimate:
+    """The mean reward of the rows on which both policies did the same. Source: Li et al. 2011.
+
+    Raises:
+        InputError: the target policy draws, or the logger was not uniform: SNIPS is then the replay that is right.
+    """
+    agree, p = rounds.target_probability == 1, rounds.propensity[rounds.mask]
+    draws = int(np.count_nonzero(~agree & (rounds.target_probability != 0) & rounds.mask))
+    if draws or p.max() > p.min():
+        raise InputError(
+            "replay needs a deterministic target policy and a uniform logger",
+            column="target_probability" if draws else "propensity",
+            rows=draws or p.size,
+            remedy="use snips",
+        )
+    weights = rounds.shown(agree.astype(np.float64))
+    phi = contributions("snips", rounds, weights)
+    return Estimate("replay", "snips", float(phi.mean()), float(np.std(phi)) / np.sqrt(len(phi)), phi, weights=weights)
+
+
 UNTUNED: dict[str, Callable[[Rounds], Estimate]] = {"ips": ips, "snips": snips, "dm": dm, "dr": dr, "sndr": sndr}
 TUNED: dict[str, Callable[[Rounds, float], Estimate]] = {
     "clipped_ips": clipped_ips,
@@ -144,3 +185,20 @@ TUNED: dict[str, Callable[[Rounds, float], Estimate]] = {
     "sg_ips": sg_ips,
     "sg_dr": sg_dr,
 }
+
+
+def named(name: str, rounds: Rounds) -> Estimate:
+    """An estimator by its name: `ips`, `beta_ips`, or `clipped_ips@2.5`, with the parameter of a transform.
+
+    Raises:
+        InputError: there is none of this name, or a parameter is missing, superfluous or no number.
+    """
+    plain = UNTUNED | {"beta_ips": beta_ips, "replay": replay}
+    base, _, parameter = name.partition("@")
+    if name in plain:
+        return plain[name](rounds)
+    try:
+        return TUNED[base](rounds, float(parameter))
+    except (KeyError, ValueError):
+        known = ", ".join([*plain, *(f"{tuned}@NUMBER" for tuned in TUNED)])
+        raise InputError(f"no estimator {name!r}", remedy=f"choose among: {known}") from None

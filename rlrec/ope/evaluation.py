@@ -1,24 +1,38 @@
 """Evaluation: everything said about one target policy on one log, and the records that are written down."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import cast
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple, assert_never, cast, get_args
 
 import numpy as np
 import polars as pl
 
+from rlrec.errors import InputError
 from rlrec.ope.curve import curve as curve_of
 from rlrec.ope.diagnostics import Diagnostics, diagnose
-from rlrec.ope.estimators import UNTUNED, Estimate
-from rlrec.ope.intervals import REPLICATES, Interval, bootstrap, clustered
+from rlrec.ope.estimators import UNTUNED, Estimate, named
+from rlrec.ope.guarantees import betting, truncated
+from rlrec.ope.intervals import (
+    REPLICATES,
+    Interval,
+    bootstrap,
+    clustered,
+    confidence_sequence,
+    empirical_bernstein,
+    hoeffding,
+)
+from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
-from rlrec.ope.statistics import Base, needs_model
+from rlrec.ope.statistics import Base, Stats, needs_model
+from rlrec.ope.summary import clip_curve, diagnose_stats, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
 RULES: tuple[Rule, ...] = ("mse_bound", "slope")
+Method = Literal["cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -87,75 +101,192 @@ def evaluate(
     seed: int = 0,
     replicates: int = REPLICATES,
     families: Sequence[Family] = ("clip",),
+    estimators: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    planned_users: int | None = None,
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
     """IPS and SNIPS, with a reward model also DR and SNDR; each with a closed-form and a bootstrap interval by user.
 
+    `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
+    `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
     `families`; the rules' choices are marked in it by the columns `selected_mse_bound` and `selected_slope`.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]
-    estimates = {base: UNTUNED[base](rounds) for base in bases}
+    estimates = {name: named(name, rounds) for name in (bases if estimators is None else estimators)}
     found = list(estimates.values())
-    resampled = bootstrap(found, rounds, level, seed=seed, replicates=replicates)
+    again = iter(bootstrap([one for one in found if one.resampled], rounds, level, seed=seed, replicates=replicates))
     seen = diagnose(rounds, level)
 
+    curves = [curve_of(rounds, base, family, level=level, truth=truth) for base in bases for family in families]
+    answers = [
+        Answer(one.estimator, one.value, interval, one.parameter)
+        for one in found
+        for interval in (clustered(one, rounds, level), *((next(again),) if one.resampled else ()))
+    ]
+    if methods is None:
+        methods = () if rounds.reward_range is None else ("cressie_read",)
+    for method in methods:
+        answers += further(method, found, rounds, level, planned_users)
+    about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version)
+    logging_value = float(over_positions(rounds.rewards).mean())
+    skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
+    return concluded(about, estimates, answers, seen, curves, logging_value, skipped, rounds.notes)
+
+
+def evaluate_stats(
+    stats: Stats,
+    *,
+    target_policy: str = "target",
+    truth: float | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+    reward_range: tuple[float, float] | None = None,
+    max_weight: float | None = None,
+    input_digest: str | None = None,
+    code_version: str | None = None,
+) -> Evaluation:
+    """`evaluate` from sums: shards of users stand for users, the curve is of clip alone; see `rlrec.ope.summary`."""
+    bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
+    estimates = {
+        base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
+    }
+    both = intervals_of(stats, bases, level, seed=seed, replicates=replicates)
+    answers = [Answer(base, estimates[base].value, interval) for base in bases for interval in both[base]]
+    if reward_range is not None:
+        answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
+    curves = [
+        clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
+        for base in bases
+    ]
+    seen = diagnose_stats(stats, level)
+    about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version)
+    notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
+    skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
+    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes)
+
+
+class Answer(NamedTuple):
+    """A value with one interval."""
+
+    estimator: str
+    value: float
+    interval: Interval
+    parameter: float | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What every record of an evaluation repeats."""
+
+    target_policy: str
+    level: float
+    n: int
+    n_clusters: int
+    seed: int
+    true_value: float | None
+    input_digest: str | None
+    code_version: str | None
+
+
+def concluded(
+    about: About,
+    estimates: dict[str, Estimate],
+    answers: Sequence[Answer],
+    seen: Diagnostics,
+    curves: Sequence[pl.DataFrame],
+    logging_value: float,
+    skipped: Sequence[str],
+    notes: tuple[str, ...],
+) -> Evaluation:
+    """The verdict, the rules' choices marked in the curves, a record per answer and per estimator that was skipped."""
     selections: list[Selection] = []
     parts: list[pl.DataFrame] = []
-    for base in bases:
-        for family in families:
-            rows = curve_of(rounds, base, family, level=level, truth=truth)
-            for rule in RULES:
-                chosen = select(rows, rule)
-                is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
-                rows = rows.with_columns(is_chosen.alias(f"selected_{rule}"))
-                selections += [] if chosen is None else [chosen]
-            parts.append(rows)
+    for rows in curves:
+        marked = rows
+        for rule in RULES:
+            chosen = select(rows, rule)
+            is_chosen = pl.lit(value=False) if chosen is None else pl.col("lambda") == chosen.parameter
+            marked = marked.with_columns(is_chosen.alias(f"selected_{rule}"))
+            selections += [] if chosen is None else [chosen]
+        parts.append(marked)
     frame = pl.concat(parts)
-
-    steady: Base = "sndr" if has_model else "snips"
-    logging_value = float(over_positions(rounds.rewards).mean())
-    deciding = frame.filter(pl.col("base") == steady, pl.col("family") == families[0])
+    bases = set(frame["base"])
+    steady: Base = "sndr" if "sndr" in bases else "snips"
+    deciding = frame.filter(pl.col("base") == steady, pl.col("family") == curves[0]["family"][0])
     verdict = judge(seen, sign_change=decision_changes(deciding, logging_value))
 
-    def record(one: Estimate, interval: Interval) -> Record:
+    def record(answer: Answer, note: str | None = None) -> Record:
         return Record(
-            target_policy=target_policy,
-            estimator=one.estimator,
-            value=one.value,
-            standard_error=interval.standard_error,
-            method=interval.method,
-            level=level,
-            low=interval.low,
-            high=interval.high,
-            validity=interval.validity,
-            n=len(rounds),
-            n_clusters=rounds.clusters,
+            **asdict(about),
+            estimator=answer.estimator,
+            value=answer.value,
+            parameter=answer.parameter,
+            standard_error=answer.interval.standard_error,
+            method=answer.interval.method,
+            low=answer.interval.low,
+            high=answer.interval.high,
+            validity=answer.interval.validity,
             ess=seen.effective_sample_size,
             max_weight_share=seen.max_row_share,
             mean_weight=seen.mean_weight,
             verdict=verdict.grade,
-            seed=seed,
-            parameter=one.parameter,
-            true_value=truth,
-            input_digest=input_digest,
-            code_version=code_version,
+            note=note,
         )
 
-    records = [
-        record(one, interval)
-        for one, again in zip(found, resampled, strict=True)
-        for interval in (clustered(one, rounds, level), again)
-    ]
-    if not has_model:
-        gap = Interval("none", level, np.nan, np.nan, "asymptotic")
-        why = "skipped: the targets have no columns q_hat and q_hat_target"
-        for base in filter(needs_model, REPORTED):
-            absent = Estimate(base, base, np.nan, np.nan, np.empty(0))
-            records.append(replace(record(absent, gap), note=why))
-    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, rounds.notes)
+    records = [record(answer) for answer in answers]
+    gap = Interval("none", about.level, np.nan, np.nan, "asymptotic")
+    why = "skipped: the targets have no columns q_hat and q_hat_target"
+    records += [record(Answer(base, np.nan, gap), why) for base in skipped]
+    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, notes)
+
+
+def further(
+    method: str, found: Sequence[Estimate], rounds: Rounds, level: float, planned_users: int | None
+) -> list[Answer]:
+    """What a method can say.
+
+    cressie_read has a value of its own; truncated and betting are about IPS; hoeffding and empirical_bernstein about
+    IPS and DR; confidence_sequence about every estimator found. What they need declared, they ask for.
+
+    Raises:
+        InputError: a method that is none, or one that lacks what it needs.
+    """
+    if method not in METHODS:
+        raise InputError(f"no interval method {method!r}", remedy=f"choose among: {', '.join(METHODS)}")
+    plain = UNTUNED["ips"](rounds)
+    unbiased = [plain] if rounds.q_hat is None else [plain, UNTUNED["dr"](rounds)]
+    match method:
+        case "cressie_read":
+            if rounds.reward_range is None:
+                raise InputError(
+                    "cressie_read needs a declared reward range", remedy="declare it: --reward-min, --reward-max"
+                )
+            mean_reward = float(rounds.rewards.sum()) / np.count_nonzero(rounds.mask)
+            largest = np.inf if rounds.max_weight is None else rounds.max_weight
+            value, interval = cressie_read(units_of(rounds), mean_reward, level, rounds.reward_range, largest)
+            return [Answer(method, value, interval)]
+        case "truncated" | "betting":
+            interval = (truncated if method == "truncated" else betting)(rounds, level)
+            return [Answer("ips", plain.value, interval)]
+        case "hoeffding" | "empirical_bernstein":
+            bound = hoeffding if method == "hoeffding" else empirical_bernstein
+            return [Answer(one.estimator, one.value, bound(one, rounds, level)) for one in unbiased]
+        case "confidence_sequence":
+            if planned_users is None:
+                raise InputError(
+                    "confidence_sequence needs the number of users at which it should be narrowest",
+                    remedy="name it once and keep it: --planned-users",
+                )
+            return [
+                Answer(one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users), one.parameter)
+                for one in found
+            ]
+    assert_never(method)
 
 
 def finite_only(record: dict[str, object]) -> dict[str, object]:

@@ -95,13 +95,12 @@ def bootstrap(
     generator = np.random.default_rng(seed)
     shard = shards_of(rounds.clusters, generator)
     units = int(shard.max()) + 1
-    drawn = generator.integers(0, units, size=(replicates, units)) + units * np.arange(replicates)[:, None]
-    times = np.bincount(drawn.reshape(-1), minlength=replicates * units).reshape(replicates, units).astype(np.float64)
+    times = resamples(units, replicates, generator)
     requests = np.bincount(shard, weights=rounds.cluster_sizes, minlength=units)
-    made: dict[tuple[str | None, float | None], tuple[Array, Array, Array]] = {}
+    made: dict[tuple[str | None, float | None, int], tuple[Array, Array, Array]] = {}
     intervals: list[Interval] = []
     for one in found:
-        key = (one.family, one.parameter)
+        key = (one.family, one.parameter, id(one.weights))
         if key not in made:
             sums = gathered(cluster_sums(rounds, weights_of(one, rounds)), shard, units)
             flat = sums.reshape(units, -1)
@@ -109,22 +108,36 @@ def bootstrap(
             left_out = (flat.sum(axis=0) - flat) / (requests.sum() - requests)[:, None]
             made[key] = sums, resampled, left_out.reshape(sums.shape)
         _, resampled, left_out = made[key]
-        values = value_of(one.base, resampled)
-        values = values[np.isfinite(values)]
-        if values.size < 2 or not np.isfinite(one.value):
-            intervals.append(nowhere)
-            continue
-        tails = np.array([0.5 - level / 2, 0.5 + level / 2])
-        if kind == "bca":
-            tails = corrected(tails, values, one.value, value_of(one.base, left_out))
-        low, high = np.quantile(values, tails)
-        error = float(values.std(ddof=1))
-        intervals.append(Interval(nowhere.method, level, float(low), float(high), "asymptotic", error))
+        skew = value_of(one.base, left_out) if kind == "bca" else None
+        intervals.append(from_replicates(value_of(one.base, resampled), one.value, level, skew))
     return intervals
+
+
+def resamples(units: int, replicates: int, generator: np.random.Generator) -> Float64[Array, "R S"]:
+    """How often each unit is drawn in each replicate."""
+    drawn = generator.integers(0, units, size=(replicates, units)) + units * np.arange(replicates)[:, None]
+    return np.bincount(drawn.reshape(-1), minlength=replicates * units).reshape(replicates, units).astype(np.float64)
+
+
+def from_replicates(
+    values: Float64[Array, "R"], value: float, level: float, left_out: Float64[Array, "S"] | None = None
+) -> Interval:
+    """Percentiles of the replicates that exist; those of BCa with the values that leave one unit out."""
+    method = "bootstrap_percentile" if left_out is None else "bootstrap_bca"
+    values = values[np.isfinite(values)]
+    if values.size < 2 or not np.isfinite(value):
+        return Interval(method, level, np.nan, np.nan, "asymptotic")
+    tails = np.array([0.5 - level / 2, 0.5 + level / 2])
+    if left_out is not None:
+        tails = corrected(tails, values, value, left_out)
+    low, high = np.quantile(values, tails)
+    return Interval(method, level, float(low), float(high), "asymptotic", float(values.std(ddof=1)))
 
 
 def weights_of(found: Estimate, rounds: Rounds) -> Float64[Array, "N K"]:
     """The weights an estimate was computed with."""
+    if found.weights is not None:
+        return found.weights
     if found.family is None or found.parameter is None:
         return rounds.weights
     return rounds.shown(transformed(rounds.weights, found.family, found.parameter))

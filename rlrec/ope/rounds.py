@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from rlrec.errors import InputError
-from rlrec.ope.validation import Frame, matched
+from rlrec.ope.validation import Frame, Kind, matched
 
 Array = np.ndarray
 LARGEST = float(np.finfo(np.float64).max)
@@ -129,16 +129,24 @@ class Rounds:
         targets: Frame,
         target_policy: str,
         *,
+        loggers: Frame | None = None,
+        kind: Kind = "item_position",
+        discount: float = 1.0,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
     ) -> "Rounds":
         """Rounds of one target policy from LOGGED_SLATES and TARGETS, requests in order of their id.
 
+        `kind` says what both probabilities are of: the item at its position, the list down to it (cascade; `q_hat` is
+        then the reward from there on), the whole slate; `rlrec.ope.slates` names the estimators that this gives. Or of
+        each step of a trajectory (request, position are episode, step; `q_hat`, `q_hat_target` are Q and V): PDIS.
+        With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
+
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
         """
-        rows = matched(logged, targets, target_policy, reward_range, file=file)
+        rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, kind=kind, file=file)
         frame = rows.frame
         request = frame["request"].rank("dense").to_numpy().astype(np.int64) - 1
         position = frame["position"].rank("dense").to_numpy().astype(np.int64) - 1
@@ -153,14 +161,34 @@ class Rounds:
         mask[request, position] = True
         cluster = np.zeros(shape[0], dtype=np.int64)
         cluster[request] = frame["user"].rank("dense").to_numpy().astype(np.int64) - 1
+        if rows.loggers:
+            logger = np.zeros(shape[0], dtype=np.int64)
+            logger[request] = frame["logger"].to_numpy()
+            each = np.stack([table(f"logger_{number}", 1.0) for number in range(rows.loggers)])
+            propensity = mixture_propensity(each, logger)
+        else:
+            propensity = table("propensity", 1.0)
+        target_probability, reward = table("target_probability", 0.0), table("reward", 0.0)
+        q_hat, direct = (table(name, 0.0) if rows.has_model else None for name in ("q_hat", "q_hat_target"))
+        if kind == "trajectory":  # after its end a trajectory goes on with reward 0: normalised forms divide by all
+            ratios = np.where(mask, target_probability / propensity, 1.0).cumprod(axis=1)
+            propensity, target_probability = as_probabilities(ratios)
+            mask = np.ones_like(mask)
+            worth = discount ** np.arange(shape[1], dtype=np.float64)
+            reward = reward * worth
+            if reward_range is not None:
+                reward_range = min(reward_range[0], 0.0), max(reward_range[1], 0.0)
+            q_hat, direct = (None if one is None else one * worth for one in (q_hat, direct))
+        if direct is not None and kind in ("cascade", "trajectory"):
+            direct = direct * before_each(target_probability / propensity)
         return Rounds(
-            reward=table("reward", 0.0),
-            propensity=table("propensity", 1.0),
-            target_probability=table("target_probability", 0.0),
+            reward=reward,
+            propensity=propensity,
+            target_probability=target_probability,
             mask=mask,
             cluster=cluster,
-            q_hat=table("q_hat", 0.0) if rows.has_model else None,
-            q_hat_target=table("q_hat_target", 0.0) if rows.has_model else None,
+            q_hat=q_hat,
+            q_hat_target=direct,
             reward_range=reward_range,
             max_weight=max_weight,
             propensity_estimated=rows.propensity_estimated,
@@ -275,6 +303,16 @@ def mixture_propensity(probabilities: Float64[Array, "L N K"], loggers: Int64[Ar
         )
     shares = np.bincount(loggers, minlength=known) / len(loggers)
     return np.tensordot(shares, probabilities, axes=1)
+
+
+def before_each(ratios: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
+    """U_{k-1}: the ratio of the list above each position, 1 above the first."""
+    return np.concatenate((np.ones((len(ratios), 1)), ratios[:, :-1]), axis=1)
+
+
+def as_probabilities(ratios: Float64[Array, "N K"]) -> tuple[Float64[Array, "N K"], Float64[Array, "N K"]]:
+    """A propensity and a target probability of these ratios, however long the product that made them."""
+    return 1 / np.maximum(ratios, 1.0), ratios / np.maximum(ratios, 1.0)
 
 
 def over_positions(values: Float64[Array, "N K"]) -> Float64[Array, "N"]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float64
 
 from rlrec.ope.diagnostics import Diagnostics
 
@@ -81,10 +82,14 @@ def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
         half = (pl.col("ci_high") - pl.col("value")).alias("half")
         ordered = rows.with_columns(half).sort("half", "lambda", descending=True)
         value, width = ordered["value"].to_numpy(), SLOPE_WIDTH * ordered["half"].to_numpy()
-        meet = np.maximum.accumulate(value - width) <= np.minimum.accumulate(value + width)
-        last = len(meet) - 1 if meet.all() else int(np.argmin(meet)) - 1
-        chosen = ordered.row(last, named=True)
+        chosen = ordered.row(slope(value, width), named=True)
     return Selection(rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"])
+
+
+def slope(value: Float64[np.ndarray, "L"], width: Float64[np.ndarray, "L"]) -> int:
+    """The last place before the intervals value ± width, in order of falling width, stop having a common point."""
+    meet = np.maximum.accumulate(value - width) <= np.minimum.accumulate(value + width)
+    return len(meet) - 1 if meet.all() else int(np.argmin(meet)) - 1
 
 
 def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:

@@ -1,7 +1,8 @@
-"""Stats: sums over requests that every point value and row-level error is a function of; `+` merges shards.
+"""Stats: sums per shard of users that points, errors and the clip curve are functions of; `+` merges parts of a log.
 
-Per request and position five features are summed: count (1 if shown), w, w·r, q̂ under the target policy, w·q̂. The
-value of every estimator is a smooth function of their means, so its error is the gradient's: se² = ∇ᵀ Cov ∇ / n.
+A user belongs to one of `SHARDS` shards by a hash of the id, in every day and every file. Shards are independent of
+each other, so they are what errors are computed from and what a bootstrap resamples. Within a shard, rows are tallied
+by position and by weight, four buckets an octave: min(w, λ) has exact sums for every λ on a bucket's edge.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cached_property
 from typing import Literal, assert_never, get_args
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int64
 
 from rlrec.ope.rounds import Rounds
 
@@ -17,7 +18,18 @@ Array = np.ndarray
 Base = Literal["ips", "snips", "dm", "dr", "sndr"]
 BASES: tuple[Base, ...] = get_args(Base)
 FEATURES = ("count", "weight", "weighted_reward", "direct", "weighted_prediction")
-CHUNK = 65_536  # requests whose features are held at once
+SUMS = (
+    "rows", "weight", "weight_squared", "reward", "weighted_reward", "direct", "prediction", "weighted_prediction",
+)  # fmt: skip
+FEATURE_SUMS = [SUMS.index(name) for name in ("rows", "weight", "weighted_reward", "direct", "weighted_prediction")]
+ROWS, WEIGHT, WEIGHT_SQUARED, REWARD, WEIGHTED_REWARD, _, PREDICTION, WEIGHTED_PREDICTION = range(len(SUMS))
+SHARDS = 1_000  # an error from so many units carries about 2 % noise of its own
+BUCKETS_PER_OCTAVE = 4
+FIRST_OCTAVE, LAST_OCTAVE = -4, 20  # weights below 1/16 share a bucket, as do those above a million; 0 has its own
+BUCKETS = BUCKETS_PER_OCTAVE * (LAST_OCTAVE - FIRST_OCTAVE) + 2
+HASH = 2_654_435_761  # 2³² over the golden ratio; Knuth 1998, section 6.4
+LOW_BITS = 0x7FFF_FFFF
+CHUNK = 262_144  # rows tallied at once
 
 
 def needs_model(base: Base) -> bool:
@@ -28,14 +40,6 @@ def needs_model(base: Base) -> bool:
 def is_ratio(base: Base) -> bool:
     """Whether the estimator divides by the weights it met."""
     return base in ("snips", "sndr")
-
-
-def features(rounds: Rounds, weights: Float64[Array, "N K"], rows: slice) -> Float64[Array, "n 5 K"]:
-    """The five features of some requests, under any (transformed) weights."""
-    w = weights[rows]
-    return np.stack(
-        (rounds.counts[rows], w, w * rounds.rewards[rows], rounds.direct[rows], w * rounds.predicted[rows]), axis=1
-    )
 
 
 def value_of(base: Base, means: Float64[Array, "... 5 K"]) -> Float64[Array, "..."]:
@@ -89,68 +93,158 @@ def gradient_of(base: Base, means: Float64[Array, "5 K"]) -> Float64[Array, "5 K
     return slope
 
 
+def shard_of(users: Int64[Array, "N"]) -> Int64[Array, "N"]:
+    """The shard of each user: multiplicative hashing, the same in `sql/ope/cells.sql`."""
+    mixed = (users ^ (users >> 31)) & LOW_BITS
+    return ((mixed * HASH) % 2**32 * SHARDS) >> 32
+
+
+def bucket_of(weights: Float64[Array, "N"]) -> Int64[Array, "N"]:
+    """0 for weight 0, then 1 below 2^`FIRST_OCTAVE`, then four an octave."""
+    place = np.floor(BUCKETS_PER_OCTAVE * (np.log2(np.where(weights > 0, weights, 1.0)) - FIRST_OCTAVE)) + 2
+    return np.where(weights > 0, np.clip(place, 1, BUCKETS - 1), 0).astype(np.int64)
+
+
+def edges() -> Float64[Array, "E"]:
+    """The lower edges of buckets 2 and above: where a clip is exact."""
+    return 2.0 ** (FIRST_OCTAVE + np.arange(BUCKETS - 2) / BUCKETS_PER_OCTAVE)
+
+
 @dataclass(frozen=True, eq=False)
 class Stats:
-    """How many requests, the sums of their features, the sums of all products of two, and the largest weight."""
+    """Requests of each shard, the `SUMS` of its rows by position and weight bucket, and the largest weight of all."""
 
-    n: int
-    sums: Float64[Array, "5 K"]
-    products: Float64[Array, "5*K 5*K"]
+    requests: Float64[Array, "S"]
+    cells: Float64[Array, "S K B 8"]
     max_weight: float
     has_model: bool
+    estimated_rows: int = 0
+    """Rows whose propensity a model estimated."""
+    k_hat: float = np.nan
+    """The shape of the largest weights, where somebody saw them; sums cannot tell, nor add up."""
 
     @staticmethod
     def empty(positions: int, *, has_model: bool = True) -> "Stats":
         """What adds nothing."""
-        width = len(FEATURES) * positions
-        return Stats(0, np.zeros((len(FEATURES), positions)), np.zeros((width, width)), 0.0, has_model)
+        return Stats(np.zeros(SHARDS), np.zeros((SHARDS, positions, BUCKETS, len(SUMS))), 0.0, has_model)
 
     @staticmethod
-    def of(rounds: Rounds, weights: Float64[Array, "N K"] | None = None) -> "Stats":
-        """The sums of all rounds; `weights` stand in for w when a transform changed them."""
-        used = rounds.weights if weights is None else weights
-        total = Stats.empty(rounds.positions, has_model=rounds.q_hat is not None)
-        sums, products = total.sums.copy(), total.products.copy()
-        for start in range(0, len(rounds), CHUNK):
-            block = features(rounds, used, slice(start, start + CHUNK))
-            flat = block.reshape(len(block), -1)
-            sums += block.sum(axis=0)
-            products += flat.T @ flat
-        return Stats(len(rounds), sums, products, float(used.max()), total.has_model)
+    def of(rounds: Rounds) -> "Stats":
+        """The sums of all rounds; users are told apart by their number."""
+        shard = shard_of(rounds.cluster)
+        cells = np.zeros((SHARDS, rounds.positions, BUCKETS, len(SUMS)))
+        for start in range(0, len(rounds), max(1, CHUNK // rounds.positions)):
+            part = slice(start, start + max(1, CHUNK // rounds.positions))
+            request, place = np.nonzero(rounds.mask[part])
+            columns = (rounds.weights, rounds.rewards, rounds.direct, rounds.predicted)
+            tally(cells, shard[part][request], place, *(column[part][request, place] for column in columns))
+        requests = np.bincount(shard, minlength=SHARDS).astype(np.float64)
+        estimated = np.count_nonzero(rounds.mask) if rounds.propensity_estimated else 0
+        return Stats(requests, cells, float(rounds.weights.max()), rounds.q_hat is not None, int(estimated))
 
     def __add__(self, other: "Stats") -> "Stats":
         return Stats(
-            self.n + other.n,
-            self.sums + other.sums,
-            self.products + other.products,
+            self.requests + other.requests,
+            self.cells + other.cells,
             max(self.max_weight, other.max_weight),
             self.has_model and other.has_model,
+            self.estimated_rows + other.estimated_rows,
         )
+
+    @cached_property
+    def n(self) -> int:
+        """Requests."""
+        return int(self.requests.sum())
+
+    @cached_property
+    def present(self) -> Bool[Array, "S"]:
+        """Shards that have users."""
+        return self.requests > 0
+
+    @cached_property
+    def units(self) -> Float64[Array, "U 5 K"]:
+        """The feature sums of each shard that has users."""
+        return np.moveaxis(self.cells[self.present].sum(axis=2)[..., FEATURE_SUMS], -1, 1)
+
+    @cached_property
+    def below(self) -> Float64[Array, "U K B 8"]:
+        """Sums of all buckets up to each."""
+        return self.cells[self.present].cumsum(axis=2)
+
+    @cached_property
+    def beyond(self) -> Float64[Array, "U K B 8"]:
+        """Sums of all buckets from each on: not what `below` leaves, which would cancel."""
+        return self.cells[self.present][:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+
+    def clipped(self, edge: int) -> Float64[Array, "U 5 K"]:
+        """The feature sums under min(w, λ), λ = `edges()[edge]`."""
+        limit = float(edges()[edge])
+        low, high = self.below[:, :, edge + 1], self.beyond[:, :, edge + 2]
+        total = low + high
+        total[..., WEIGHT] = low[..., WEIGHT] + limit * high[..., ROWS]
+        total[..., WEIGHTED_REWARD] = low[..., WEIGHTED_REWARD] + limit * high[..., REWARD]
+        total[..., WEIGHTED_PREDICTION] = low[..., WEIGHTED_PREDICTION] + limit * high[..., PREDICTION]
+        return np.moveaxis(total[..., FEATURE_SUMS], -1, 1)
+
+    @cached_property
+    def totals(self) -> Float64[Array, "K B 8"]:
+        """The sums of all shards."""
+        return self.cells.sum(axis=0)
 
     @cached_property
     def means(self) -> Float64[Array, "5 K"]:
         """Feature means per request."""
-        return self.sums / self.n
+        return self.units.sum(axis=0) / self.n
+
+    @property
+    def logging_value(self) -> float:
+        """Mean reward per request."""
+        return float(self.totals[..., REWARD].sum()) / self.n
 
     def value(self, base: Base) -> float:
         """The point estimate."""
         return float(value_of(base, self.means))
 
     def standard_error(self, base: Base) -> float:
-        """Row-level error: n - 1 for means; the delta formula, with n, for ratios. Not a number for one request."""
-        if self.n < 2:
-            return np.nan
-        slope = gradient_of(base, self.means).reshape(-1)
-        centre = self.means.reshape(-1)
-        variance = slope @ (self.products / self.n - np.outer(centre, centre)) @ slope
-        return float(np.sqrt(max(variance, 0.0) / (self.n if is_ratio(base) else self.n - 1)))
+        """Clustered by shard; not a number for one shard."""
+        return unit_error(influence(base, self.units, self.requests[self.present]), self.n)
 
     @property
     def effective_sample_size(self) -> float:
         """(Σ w)² / Σ w² over rows (request, position); 0 when all weights are 0."""
-        positions = self.sums.shape[1]
-        squared = np.diag(self.products)[positions : 2 * positions].sum()
-        return float(self.sums[1].sum() ** 2 / squared) if squared > 0 else 0.0
+        weight, squared = self.totals.sum(axis=(0, 1))[[WEIGHT, WEIGHT_SQUARED]]
+        return float(weight**2 / squared) if squared > 0 else 0.0
+
+
+def tally(
+    cells: Float64[Array, "S K B 8"],
+    shard: Int64[Array, "N"],
+    place: Int64[Array, "N"],
+    weight: Float64[Array, "N"],
+    reward: Float64[Array, "N"],
+    direct: Float64[Array, "N"],
+    prediction: Float64[Array, "N"],
+) -> None:
+    """Add rows to their cells, in place."""
+    _, positions, buckets, _ = cells.shape
+    code = (shard * positions + place) * buckets + bucket_of(weight)
+    used, code = np.unique(code, return_inverse=True)
+    flat = cells.reshape(-1, len(SUMS))
+    columns = (None, weight, weight**2, reward, weight * reward, direct, prediction, weight * prediction)
+    for number, values in enumerate(columns):
+        flat[used, number] += np.bincount(code, weights=values, minlength=len(used))
+
+
+def influence(base: Base, units: Float64[Array, "U 5 K"], requests: Float64[Array, "U"]) -> Float64[Array, "U"]:
+    """What each unit adds to n·(value - limit), to first order: gradient · (sums - requests · means)."""
+    means = units.sum(axis=0) / requests.sum()
+    return np.einsum("ufk,fk->u", units - requests[:, None, None] * means, gradient_of(base, means))
+
+
+def unit_error(influence: Float64[Array, "U"], total: float) -> float:
+    """√(U/(U-1) Σ influence²) / n, for independent units. Source: Cameron & Miller 2015."""
+    units = len(influence)
+    return float(np.sqrt(units / (units - 1) * (influence @ influence)) / total) if units > 1 else np.nan
 
 
 def cluster_sums(rounds: Rounds, weights: Float64[Array, "N K"] | None = None) -> Float64[Array, "C 5 K"]:

@@ -1,24 +1,29 @@
 """A log joined with a target policy's probabilities, checked: all problems are collected, then reported once.
 
 Codes (a code keeps its meaning for ever): OPE001 event, OPE002 request and user, OPE004 position, OPE006 reward, OPE007
-propensity, OPE008 deterministic logger, OPE009 propensity kind, OPE010 estimated propensity, OPE020 event without
-target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction, OPE025 target without event.
+propensity, OPE008 deterministic logger, OPE009 propensity kind, OPE010 estimated propensity, OPE011 several loggers,
+OPE016 steps, OPE020 event without target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction,
+OPE025 target without event.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import polars as pl
 
 from rlrec.errors import InputError
-from rlrec.tables import LOGGED_SLATES, TARGETS
+from rlrec.tables import LOGGED_SLATES, LOGGERS, TARGETS
 
 Frame = pl.DataFrame | pl.LazyFrame
+Kind = Literal["item_position", "cascade", "slate", "trajectory"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 LOG_NOTES = ("propensity_kind", "propensity_source")
 MODEL_COLUMNS = ("q_hat", "q_hat_target")
 NAMED_EVENTS = 5
+ROUNDING = 1e-9
 DETERMINISTIC_SHARE = 0.99  # of rows with propensity 1: the log explored nothing
 
 
@@ -41,6 +46,8 @@ class Matched:
     has_model: bool
     propensity_estimated: bool
     notes: tuple[str, ...]
+    loggers: int = 0
+    """How many have a column `logger_0`...: what they give to the row; `logger` numbers the one that wrote it."""
 
 
 def finite(column: str) -> pl.Expr:
@@ -48,8 +55,8 @@ def finite(column: str) -> pl.Expr:
     return pl.col(column).is_not_null() & pl.col(column).is_finite()
 
 
-def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series) -> list[Rule]:
-    """What every log must satisfy; `rewards` only tell the message what was seen."""
+def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series, *, mixed: bool = False) -> list[Rule]:
+    """What every log must satisfy; `rewards` tell the message what was seen. `mixed`: loggers give propensities."""
     user_varies = pl.col("user").min().over("request") != pl.col("user").max().over("request")
     repeated = pl.struct("request", "position").is_duplicated()
     propensity = pl.col("propensity")
@@ -62,15 +69,20 @@ def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series) -> l
         Rule("OPE004", "position", pl.col("position").is_null(), "is empty", "fill position, counted from the top"),
         Rule("OPE004", "position", repeated, "is repeated within a request", "one row per request and position"),
         Rule("OPE006", "reward", ~finite("reward"), "is empty or not a number", "log a finite reward, 0 for none"),
-        Rule("OPE007", "propensity", propensity.is_null(), "is empty", "log the probability; it is never defaulted"),
-        Rule(
-            "OPE007",
-            "propensity",
-            propensity.is_not_null() & ~(finite("propensity") & (propensity > 0) & (propensity <= 1)),
-            "is not in (0, 1]",
-            "log the probability of the shown item at its position, as float64",
-        ),
     ]
+    if not mixed:
+        rules += [
+            Rule(
+                "OPE007", "propensity", propensity.is_null(), "is empty", "log the probability; it is never defaulted"
+            ),
+            Rule(
+                "OPE007",
+                "propensity",
+                propensity.is_not_null() & ~(finite("propensity") & (propensity > 0) & (propensity <= 1)),
+                "is not in (0, 1]",
+                "log the probability of the shown item at its position, as float64",
+            ),
+        ]
     if reward_range is not None:
         low, high = reward_range
         outside = finite("reward") & ~pl.col("reward").is_between(low, high)
@@ -173,15 +185,18 @@ def matched(
     target_policy: str,
     reward_range: tuple[float, float] | None,
     *,
+    loggers: Frame | None = None,
+    kind: Kind = "item_position",
     file: object = None,
 ) -> Matched:
-    """Join one target policy to the log, 1:1 by event, and check both.
+    """Join one target policy to the log, 1:1 by event, and check both; so too each of the `loggers`, if given.
 
     Raises:
         InputError: every problem with its code, column, number of rows, first five events and remedy.
     """
     log_names = logged.lazy().collect_schema().names()
-    require_columns(log_names, LOG_COLUMNS, LOGGED_SLATES.name, file=file)
+    needed = (*LOG_COLUMNS[:-1], "propensity" if loggers is None else "logging_policy")
+    require_columns(log_names, needed, LOGGED_SLATES.name, file=file)
     if target_policy not in (known := policies(targets, file=file)):
         raise InputError(
             f"no target policy {target_policy!r}",
@@ -189,8 +204,10 @@ def matched(
             column="target_policy",
             remedy=f"choose one of: {', '.join(map(str, known))}",
         )
-    kept = [name for name in LOG_NOTES if name in log_names]
-    log = as_numbers(logged.lazy().select(*LOG_COLUMNS, *kept).collect(), ("reward", "propensity"), file=file)
+    kept = [name for name in (*LOG_NOTES, "logging_policy") if name in log_names and name not in needed]
+    log = as_numbers(
+        logged.lazy().select(*needed, *kept).collect(), [n for n in ("reward", "propensity") if n in needed], file=file
+    )
     if log.is_empty():
         raise InputError("the log has no rows", file=file, remedy="hand over a log with at least one shown item")
     target_names = targets.lazy().collect_schema().names()
@@ -200,20 +217,19 @@ def matched(
     chosen = as_numbers(chosen, columns, file=file)
     if has_model and all(chosen[name].null_count() == len(chosen) for name in MODEL_COLUMNS):
         has_model = False
-    if log.schema["event"].is_integer() != chosen.schema["event"].is_integer():
-        raise InputError(
-            f"event is {log.schema['event']} in the log and {chosen.schema['event']} in the targets",
-            file=file,
-            column="event",
-            remedy="write both with the same type",
-        )
-    if log.schema["event"].is_integer():
-        log, chosen = (frame.with_columns(pl.col("event").cast(pl.Int64)) for frame in (log, chosen))
+    log, chosen = same_events(log, chosen, "targets", file=file)
 
     repeated = Rule(
         "OPE021", "event", pl.col("event").is_duplicated(), "has several target rows", "keep one per policy"
     )
-    problems = broken(log, log_rules(reward_range, log["reward"])) + broken(chosen, [repeated])
+    problems = broken(log, log_rules(reward_range, log["reward"], mixed=loggers is not None)) + broken(
+        chosen, [repeated]
+    )
+    names: list[str] = []
+    if loggers is not None:
+        names = log["logging_policy"].drop_nulls().unique().sort().to_list()
+        log, wrong = with_loggers(log, loggers, names, file=file)
+        problems += wrong
     joined = log.join(
         chosen.unique("event", keep="first", maintain_order=True).with_columns(matched=True), on="event", how="left"
     ).sort("request", "position")
@@ -225,17 +241,98 @@ def matched(
             rows=len(log),
             remedy="write the targets for the events of this log",
         )
-    refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined), file=file)
-    return Matched(joined, has_model, is_estimated(joined), tuple(remarks(joined, len(chosen))))
+    refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined, kind), file=file)
+    estimated = loggers is None and is_estimated(joined)
+    return Matched(
+        joined, has_model, estimated, tuple(remarks(joined, len(chosen), mixed=loggers is not None)), len(names)
+    )
 
 
-def wrong_kind(frame: pl.DataFrame) -> list[tuple[Rule, int, list[object]]]:
-    """Slate-level propensities cannot weigh positions."""
-    if "propensity_kind" not in frame.columns or frame["position"].n_unique() == 1:
+def same_events(
+    log: pl.DataFrame, other: pl.DataFrame, table: str, *, file: object
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both with events of one type, or the refusal of text beside numbers."""
+    if log.schema["event"].is_integer() != other.schema["event"].is_integer():
+        raise InputError(
+            f"event is {log.schema['event']} in the log and {other.schema['event']} in the {table}",
+            file=file,
+            column="event",
+            remedy="write both with the same type",
+        )
+    if not log.schema["event"].is_integer():
+        return log, other
+    return log.with_columns(pl.col("event").cast(pl.Int64)), other.with_columns(pl.col("event").cast(pl.Int64))
+
+
+def with_loggers(
+    log: pl.DataFrame, loggers: Frame, names: Sequence[str], *, file: object
+) -> tuple[pl.DataFrame, list[tuple[Rule, int, list[object]]]]:
+    """The log with what each of its loggers would have given to the shown item, and the problems of that (OPE011)."""
+    require_columns(loggers.lazy().collect_schema().names(), list(LOGGERS.columns), LOGGERS.name, file=file)
+    wanted = pl.col("logging_policy").is_in(list(names))
+    given = loggers.lazy().filter(wanted).select(*LOGGERS.columns).collect()
+    log, given = same_events(log, as_numbers(given, ("logging_probability",), file=file), LOGGERS.name, file=file)
+    pair = pl.struct("event", "logging_policy")
+    varies = pl.col("logging_policy").min().over("request") != pl.col("logging_policy").max().over("request")
+    probability = pl.col("logging_probability")
+    found = broken(
+        log,
+        [
+            Rule("OPE011", "logging_policy", pl.col("logging_policy").is_null(), "is empty", "name every row's logger"),
+            Rule("OPE011", "logging_policy", varies, "differs within one request", "a request has one logger"),
+        ],
+    ) + broken(
+        given,
+        [
+            Rule("OPE011", "logging_policy", pair.is_duplicated(), "has several rows for one event", "keep one"),
+            Rule(
+                "OPE011",
+                "logging_probability",
+                ~(finite("logging_probability") & probability.is_between(0.0, 1.0)),
+                "is not in [0, 1]",
+                "give the probability with which that logger would have shown the item there",
+            ),
+        ],
+    )
+    log = log.with_columns(
+        pl.col("logging_policy")
+        .replace_strict(list(names), range(len(names)), default=None, return_dtype=pl.Int64)
+        .alias("logger")
+    )
+    for number, name in enumerate(names):
+        own = given.filter(pl.col("logging_policy") == name).unique("event", keep="first", maintain_order=True)
+        column = probability.alias(f"logger_{number}")
+        log = log.join(own.select("event", column), on="event", how="left", maintain_order="left")
+    lacking = pl.any_horizontal(pl.col(f"logger_{number}").is_null() for number in range(len(names)))
+    says = "has no probability of one of the loggers"
+    remedy = f"give one row per event for each of: {', '.join(names)}"
+    return log, found + broken(log, [Rule("OPE011", "event", lacking, says, remedy)])
+
+
+def wrong_kind(frame: pl.DataFrame, kind: Kind) -> list[tuple[Rule, int, list[object]]]:
+    """Propensities must be of what the targets are of, when there are several positions; rows in order."""
+    if frame["position"].n_unique() == 1:
         return []
-    whole = pl.col("propensity_kind").is_in(["slate", "cascade"]).fill_null(value=False)
-    says = "is slate or cascade, but positions are weighed by their own probability"
-    return broken(frame, [Rule("OPE009", "propensity_kind", whole, says, "log item_position propensities")])
+    rules: list[Rule] = []
+    said = "item_position" if kind == "trajectory" else kind
+    if "propensity_kind" in frame.columns:
+        given = pl.col("propensity_kind")
+        other = given.is_in(["item_position", "slate", "cascade"]) & (given != said)
+        says = f"is not {said}, which --kind {kind} reads"
+        rules.append(
+            Rule("OPE009", "propensity_kind", other.fill_null(value=False), says, "log that kind, or see --kind")
+        )
+    if kind == "trajectory":
+        gap = pl.col("position") - pl.col("position").min() != pl.int_range(pl.len()).over("request")
+        rules.append(Rule("OPE016", "position", gap, "skips a step", "count the steps of an episode without gaps"))
+    for name in ("propensity", "target_probability"):
+        if kind not in ("cascade", "slate") or name not in frame.columns:
+            continue
+        step = pl.col(name) - pl.col(name).shift(1).over("request")
+        wrong = step > ROUNDING if kind == "cascade" else step.abs() > ROUNDING
+        says = "rises down the slate" if kind == "cascade" else "differs within one request"
+        rules.append(Rule("OPE009", name, wrong.fill_null(value=False), says, f"give the probability of the {kind}"))
+    return broken(frame, rules) if rules else []
 
 
 def is_estimated(frame: pl.DataFrame) -> bool:
@@ -243,14 +340,18 @@ def is_estimated(frame: pl.DataFrame) -> bool:
     return "propensity_source" in frame.columns and bool((frame["propensity_source"] == "estimated").any())
 
 
-def remarks(frame: pl.DataFrame, target_rows: int) -> list[str]:
-    """What is allowed but should be read beside the result."""
-    certain = (frame["propensity"] == 1.0).sum() / len(frame)
+def remarks(frame: pl.DataFrame, target_rows: int, *, mixed: bool) -> list[str]:
+    """What is allowed but should be read beside the result; `mixed`: loggers gave the propensities."""
     said: list[str] = []
+    certain = 0.0 if mixed else (frame["propensity"] == 1.0).sum() / len(frame)
     if certain > DETERMINISTIC_SHARE:
         said.append(f"OPE008 propensity is 1 on {certain:.1%} of the rows: the logger did not explore")
-    if is_estimated(frame):
+    if not mixed and is_estimated(frame):
         said.append("OPE010 propensities are estimated; fit them on folds that hold out each user")
+    if not mixed and "logging_policy" in frame.columns and (several := frame["logging_policy"].n_unique()) > 1:
+        said.append(
+            f"OPE011 {several} logging policies, each row weighed by its own; a table of all loggers lowers the noise"
+        )
     if target_rows > len(frame):
         said.append(f"OPE025 {target_rows - len(frame):,} target rows belong to no logged event and were not used")
     return said

@@ -9,6 +9,7 @@ from rlrec.errors import InputError
 from rlrec.ope.estimators import (
     TUNED,
     UNTUNED,
+    beta_ips,
     clipped_ips,
     dm,
     dr,
@@ -16,17 +17,24 @@ from rlrec.ope.estimators import (
     dros,
     estimate,
     ips,
+    named,
+    replay,
     sg_dr,
     sg_ips,
     sndr,
     snips,
 )
 from rlrec.ope.estimators import switch_dr as switch
+from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds, mixture_propensity
 from tests.ope.worlds import TWO_CONTEXTS, Bandit, Slates
 
 PARAMETERS = {"clipped_ips": 2.0, "dr_clip": 2.0, "switch_dr": 1.5, "dros": 3.0, "sg_ips": 0.3, "sg_dr": 0.3}
-ALL = {**UNTUNED, **{name: partial(TUNED[name], parameter=value) for name, value in PARAMETERS.items()}}
+ALL = {
+    **UNTUNED,
+    "beta_ips": beta_ips,
+    **{name: partial(TUNED[name], parameter=value) for name, value in PARAMETERS.items()},
+}
 
 
 def random_rounds(seed: int, count: int = 40, k: int = 1, **given) -> Rounds:
@@ -298,6 +306,45 @@ def test_without_a_model_dr_is_refused():
     for estimator in (dm, dr, sndr):
         with pytest.raises(InputError, match="reward model"):
             estimator(rounds)
+
+
+def test_the_optimal_control_variate_is_a_regression_and_no_worse_than_its_neighbours():
+    g = np.random.default_rng(11)
+    rounds = random_rounds(11, count=400)
+    found, plain, surplus = beta_ips(rounds), ips(rounds), rounds.weights[:, 0] - 1
+    covariance = np.cov(plain.contributions, surplus)
+    assert found.parameter == pytest.approx(covariance[0, 1] / covariance[1, 1])
+    assert found.value == pytest.approx(plain.value - found.parameter * surplus.mean())
+    users = Rounds.of(**(columns_of(rounds) | {"cluster": g.integers(0, 60, 400)}))
+    best = beta_ips(users)
+    surplus = users.weights[:, 0] - 1
+    for step in (-0.1, 0.1, -best.parameter):
+        other = best.contributions - step * surplus
+        assert cluster_error(best.contributions, users) <= cluster_error(other, users)
+    assert beta_ips(Rounds.of(*(np.full(5, v) for v in (2.0, 0.5, 0.5)))).value == 2.0
+    shifted = Rounds.of(**(columns_of(rounds) | {"reward": rounds.reward + 3}))
+    assert beta_ips(shifted).value == pytest.approx(found.value + 3)
+
+
+def test_replay_is_snips_of_a_uniform_logger_and_refuses_others():
+    g = np.random.default_rng(13)
+    agrees = (g.random(200) < 0.25).astype(float)
+    rounds = Rounds.of(g.normal(size=200), np.full(200, 0.25), agrees)
+    assert named("replay", rounds).value == pytest.approx(rounds.reward[agrees == 1].mean())
+    np.testing.assert_allclose(replay(rounds).contributions, snips(rounds).contributions)
+    for columns in ({"target_probability": agrees / 2}, {"propensity": np.linspace(0.1, 0.9, 200)}):
+        given = {"reward": rounds.reward[:, 0], "propensity": np.full(200, 0.25), "target_probability": agrees}
+        with pytest.raises(InputError, match="deterministic target"):
+            replay(Rounds.of(**(given | columns)))
+
+
+def test_names_with_parameters():
+    rounds = random_rounds(12)
+    assert named("clipped_ips@2.5", rounds).value == clipped_ips(rounds, 2.5).value
+    assert named("beta_ips", rounds).value == beta_ips(rounds).value
+    for wrong in ("clipped_ips", "ips@2", "clipped_ips@two", "nothing"):
+        with pytest.raises(InputError, match="no estimator"):
+            named(wrong, rounds)
 
 
 def test_a_mixture_of_loggers_is_unbiased_where_no_single_one_has_support():

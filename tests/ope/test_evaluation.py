@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlrec.errors import InputError
 from rlrec.ope import Rounds, evaluate
-from rlrec.ope.estimators import dr, ips, sndr, snips
+from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
+from rlrec.ope.evaluation import METHODS
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
 
@@ -38,8 +40,8 @@ def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
         (name, method)
         for name, closed in (("ips", "student"), ("snips", "delta"), ("dr", "student"), ("sndr", "delta"))
         for method in (closed, "bootstrap_percentile")
-    ]
-    for record in result.records:
+    ] + [("cressie_read", "cressie_read")]
+    for record in result.records[:-1]:
         assert record.value == {"ips": ips, "snips": snips, "dr": dr, "sndr": sndr}[record.estimator](rounds).value
         assert record.low < record.value < record.high
         assert record.ess == result.diagnostics.effective_sample_size
@@ -53,6 +55,44 @@ def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
             marked = rows.filter(rows[f"selected_{rule}"])["lambda"].to_list()
             chosen = [s.parameter for s in result.selections if s.base == base and s.rule == rule]
             assert marked == chosen
+
+
+def test_every_method_names_its_validity_and_asks_for_what_it_needs():
+    model, given = np.full((2, 3), 0.4), {"reward_range": (0.0, 1.0), "max_weight": 2.5}
+    rounds = TWO_CONTEXTS.sample(300, np.random.default_rng(0), model=model, **given)
+    result = evaluate(rounds, methods=METHODS, planned_users=300, replicates=50)
+    found = {(r.method, r.estimator): r for r in result.records[8:]}
+    both, all_four = ("ips", "dr"), ("ips", "snips", "dr", "sndr")
+    assert set(found) == {
+        ("cressie_read", "cressie_read"),
+        *((method, "ips") for method in ("truncated", "betting")),
+        *((method, name) for method in ("hoeffding", "empirical_bernstein") for name in both),
+        *(("confidence_sequence", name) for name in all_four),
+    }
+    kinds = {method: r.validity for (method, _), r in found.items()}
+    assert kinds == {
+        "cressie_read": "asymptotic", "truncated": "finite", "hoeffding": "finite", "empirical_bernstein": "finite",
+        "confidence_sequence": "anytime", "betting": "anytime",
+    }  # fmt: skip
+    assert all(r.low <= TWO_CONTEXTS.value <= r.high for r in found.values())
+    bare = random_rounds(0, count=30)
+    for method in METHODS:
+        with pytest.raises(InputError, match=r"declared|planned-users"):
+            evaluate(bare, methods=[method], replicates=50)
+    with pytest.raises(InputError, match="choose among"):
+        evaluate(bare, methods=["student"], replicates=50)
+
+
+def test_estimators_are_chosen_by_name_and_keep_their_parameter():
+    rounds = random_rounds(1, count=200)
+    result = evaluate(rounds, estimators=["beta_ips", "clipped_ips@2", "dm"], replicates=50)
+    assert [(r.estimator, r.method) for r in result.records] == [
+        ("beta_ips", "student"),  # a bootstrap would need the products of features
+        *(("clipped_ips", method) for method in ("student", "bootstrap_percentile")),
+        *(("dm", method) for method in ("student", "bootstrap_percentile")),
+    ]
+    assert result.records[1].parameter == 2.0
+    assert result.records[1].value == clipped_ips(rounds, 2.0).value
 
 
 def test_without_predictions_doubly_robust_forms_are_said_to_be_skipped():

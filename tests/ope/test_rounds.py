@@ -3,7 +3,9 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
+from rlrec.ope.estimators import dr, ips, snips
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.trajectories import Trajectories
 from rlrec.ope.validation import matched
 
 LOG = pl.DataFrame(
@@ -77,6 +79,55 @@ def test_predictions_come_along_or_not_at_all():
         Rounds.from_tables(LOG, spoil(predicted, "q_hat", 13, None), "new")
 
 
+TWO_LOGGERS = LOG.with_columns(logging_policy=pl.Series(["b", "b", "a", "a", "b", "b"]))
+LOGGERS = pl.DataFrame(
+    {
+        "event": LOG["event"].to_list() * 2,
+        "logging_policy": ["a"] * 6 + ["b"] * 6,
+        "logging_probability": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9, 0.8, 0.7, 0.6, 0.0, 1.0],
+    }
+)
+
+
+def test_loggers_are_mixed_by_their_share_of_requests_and_replace_the_propensity():
+    loggers = LOGGERS.sample(fraction=1.0, shuffle=True, seed=0)
+    rounds = Rounds.from_tables(TWO_LOGGERS.drop("propensity"), TARGETS, "new", loggers=loggers)
+    first, second = LOGGERS["logging_probability"].to_numpy().reshape(2, 6)
+    p = dict(zip(LOG["event"].to_list(), first / 3 + 2 * second / 3, strict=True))
+    np.testing.assert_allclose(rounds.propensity, [[p[13], p[14]], [p[12], p[11]], [p[15], p[16]]])
+    assert not rounds.notes
+    (note,) = Rounds.from_tables(TWO_LOGGERS, TARGETS, "new").notes
+    assert note.startswith("OPE011 2 logging policies")
+
+
+BAD_LOGGERS = {
+    "OPE011 logging_policy is empty": (spoil(TWO_LOGGERS, "logging_policy", 11, None), LOGGERS),
+    "OPE011 logging_policy differs": (spoil(TWO_LOGGERS, "logging_policy", 11, "a"), LOGGERS),
+    "OPE011 logging_policy has several": (TWO_LOGGERS, pl.concat([LOGGERS, LOGGERS.head(1)])),
+    "OPE011 logging_probability is not": (TWO_LOGGERS, spoil(LOGGERS, "logging_probability", 13, 1.5)),
+    "OPE011 event has no probability": (TWO_LOGGERS, LOGGERS.head(11)),
+}
+
+
+@pytest.mark.parametrize("says", BAD_LOGGERS)
+def test_loggers_are_checked(says):
+    log, loggers = BAD_LOGGERS[says]
+    with pytest.raises(InputError) as caught:
+        Rounds.from_tables(log, TARGETS, "new", loggers=loggers)
+    assert says in str(caught.value)
+    assert "first events" in str(caught.value)
+
+
+def test_a_log_needs_the_names_of_its_loggers_and_they_their_columns():
+    for log, loggers, column in (
+        (LOG, LOGGERS, "logging_policy"),
+        (TWO_LOGGERS, LOGGERS.drop("logging_probability"), "logging_probability"),
+    ):
+        with pytest.raises(InputError, match="required columns are missing") as caught:
+            Rounds.from_tables(log, TARGETS, "new", loggers=loggers)
+        assert caught.value.column == column
+
+
 BAD = {
     "OPE001 event is empty": (spoil(LOG, "event", 11, None), TARGETS),
     "OPE001 event is repeated": (
@@ -110,6 +161,41 @@ def test_every_code_has_a_file_that_raises_it(says):
     assert caught.value.rows
     assert caught.value.remedy
     assert "first events" in str(caught.value)
+
+
+def test_kinds_of_probability():
+    falling = LOG.with_columns(
+        propensity=pl.Series([0.1, 0.4, 0.5, 0.2, 0.25, 0.25]), propensity_kind=pl.lit("cascade")
+    )
+    down = TARGETS.with_columns(
+        target_probability=pl.Series([0.1, 0.2, 0.3, 0.4, 0.5, 0.4]), q_hat=0.5, q_hat_target=2.0
+    )
+    rounds = Rounds.from_tables(falling, down, "new", kind="cascade")
+    np.testing.assert_allclose(rounds.direct[0], [2.0, 2.0 * 0.4 / 0.5])  # the ratio of the list above
+    with pytest.raises(InputError, match="OPE009 propensity_kind is not slate"):
+        Rounds.from_tables(falling, down, "new", kind="slate")
+    with pytest.raises(InputError, match="OPE009 target_probability rises down the slate: 1 rows"):
+        Rounds.from_tables(falling, spoil(down, "target_probability", 14, 0.9), "new", kind="cascade")
+    unnamed = falling.drop("propensity_kind")
+    with pytest.raises(InputError, match="OPE009 propensity differs within one request"):
+        Rounds.from_tables(unnamed, down, "new", kind="slate")
+
+
+def test_episodes_and_steps_become_products_of_ratios():
+    g = np.random.default_rng(0)
+    log = LOG.with_columns(propensity=pl.Series(g.uniform(0.2, 1, 6))).filter(pl.col("event") != 14)
+    targets = TARGETS.with_columns(target_probability=pl.Series(g.uniform(0, 1, 6)), q_hat=0.5, q_hat_target=2.0)
+    rounds = Rounds.from_tables(log, targets, "new", kind="trajectory", discount=0.5)
+    plain = Rounds.from_tables(log, targets, "new")
+    steps = Trajectories(
+        plain.reward, plain.propensity, plain.target_probability, plain.mask, 0.5,
+        q_hat=np.full((3, 2), 0.5), v_hat=np.full((3, 2), 2.0),
+    )  # fmt: skip
+    for estimator in (ips, snips):
+        assert estimator(rounds).value == pytest.approx(estimator(steps.stepwise()).value)
+    assert dr(rounds).value == pytest.approx(ips(steps.doubly_robust()).value)
+    with pytest.raises(InputError, match="OPE016 position skips a step"):
+        Rounds.from_tables(LOG.filter(pl.col("event") != 13), TARGETS, "new", kind="trajectory")
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0001, float("inf"), float("nan")])

@@ -54,7 +54,18 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     for record in records:
         assert record["low"] <= truth[record["target_policy"]] <= record["high"]
         assert set(record) == set(RECORD_SCHEMA)
-    assert sorted(p.name for p in out.iterdir()) == ["curve.parquet", "estimates.parquet", "verdict.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "comparison.parquet",
+        "curve.parquet",
+        "estimates.parquet",
+        "verdict.json",
+    ]
+    rows = pl.read_parquet(out / "comparison.parquet").rows_by_key(
+        ["reference", "target_policy"], named=True, unique=True
+    )
+    assert rows["logging", "same"]["value"] == pytest.approx(0, abs=1e-3)  # SNDR smooths where the mean does not
+    better = rows["logging", "better"]
+    assert 0 < better["low"] < truth["better"] - truth["same"] < better["high"]
     stored = pl.read_parquet(out / "estimates.parquet")
     assert stored.to_dicts() == records
     curve = pl.read_parquet(out / "curve.parquet")
@@ -68,10 +79,52 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert same["value"] == pytest.approx(verdict["same"]["logging_value"])
 
 
+def test_several_loggers_and_further_intervals(files, tmp_path):
+    """Half of the log is said to come from a logger that plays the target: the mixture lies between the two."""
+    logs, targets = files
+    log, wanted = pl.read_parquet(logs), pl.read_parquet(targets).filter(pl.col("target_policy") == "better")
+    name = pl.when(pl.col("event") <= 1_000).then(pl.lit("old")).otherwise(pl.lit("new"))
+    log.with_columns(logging_policy=name).drop("propensity").write_parquet(logs)
+    pl.concat(
+        [
+            log.select("event", logging_policy=pl.lit("old"), logging_probability="propensity"),
+            wanted.select("event", logging_policy=pl.lit("new"), logging_probability="target_probability"),
+        ]
+    ).write_parquet(tmp_path / "loggers.parquet")
+    records = estimate_from_parquet(
+        *files, tmp_path / "out", reward_min=0.0, reward_max=1.0, max_weight=2.0,
+        loggers=tmp_path / "loggers.parquet", methods=["truncated", "betting", "hoeffding"],
+    )  # fmt: skip
+    rows = {(r["estimator"], r["method"]): r for r in records if r["target_policy"] == "better"}
+    assert rows["ips", "hoeffding"]["validity"] == rows["ips", "truncated"]["validity"] == "finite"
+    assert rows["ips", "betting"]["validity"] == "anytime"
+    joined = log.join(wanted, on="event", maintain_order="left")
+    weight = joined["target_probability"] / ((joined["propensity"] + joined["target_probability"]) / 2)
+    assert rows["ips", "student"]["value"] == pytest.approx((weight * joined["reward"]).mean())
+
+
+def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
+    logs, targets = files
+    device = pl.when(pl.col("request") % 3 == 0).then(pl.lit("phone")).otherwise(pl.lit("web"))
+    pl.read_parquet(logs).with_columns(device=device).sample(fraction=1.0, shuffle=True, seed=0).write_parquet(logs)
+    estimate_from_parquet(logs, targets, tmp_path / "out", by="device", half_width=0.01)
+    parts = pl.read_parquet(tmp_path / "out" / "segments.parquet").filter(pl.col("target_policy") == "better")
+    assert parts["segment"].to_list() == ["web", "phone"]
+    log = pl.read_parquet(logs).filter(pl.col("device") == "phone")
+    assert parts["n"].to_list() == [2_000 - len(log), len(log)]
+    assert parts["logging_value"][1] == pytest.approx(log["reward"].mean())
+    planned = json.loads((tmp_path / "out" / "verdict.json").read_text())["better"]["plan"]
+    assert planned[0]["exploration"] == 0
+    assert planned[0]["requests"] > planned[-1]["requests"] > 0
+    for wrong, says in (("shape", "no such column"), ("event", "segments")):
+        with pytest.raises(InputError, match=says):
+            estimate_from_parquet(logs, targets, tmp_path / "other", by=wrong)
+
+
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
-    for file in ("estimates.parquet", "curve.parquet", "verdict.json"):
+    for file in ("estimates.parquet", "curve.parquet", "comparison.parquet", "verdict.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 

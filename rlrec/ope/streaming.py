@@ -1,0 +1,92 @@
+"""Stats from a stream of Arrow record batches: a log that also holds the target's columns, read once, kept nowhere."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float64, Int64
+
+from rlrec.errors import InputError
+from rlrec.ope.rounds import LARGEST, SMALLEST
+from rlrec.ope.statistics import LOW_BITS, SHARDS, Stats, shard_of, tally
+
+Array = np.ndarray
+
+COLUMNS = ("request", "user", "position", "reward", "propensity", "target_probability")
+PREDICTIONS = ("q_hat", "q_hat_target")
+
+
+def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
+    """The sums of all batches, in the memory of one batch and one Stats; `positions` are those that may occur.
+
+    A batch is a `pyarrow.RecordBatch` or anything else that polars takes over without copying. Rows come in the order
+    of their requests. With both predictions present, DM, DR and SNDR have values.
+
+    Raises:
+        InputError: columns are missing, rows are out of order, or a value is out of range; with the number of rows.
+    """
+    places = np.array(sorted(positions))
+    total = Stats.empty(len(places))
+    requests, cells, largest, has_model = total.requests, total.cells, 0.0, True
+    last: Any = None
+    for given in batches:
+        batch = pl.DataFrame(given)
+        if missing := [name for name in COLUMNS if name not in batch.columns]:
+            raise InputError("a batch lacks columns", column=", ".join(missing), remedy=f"give {', '.join(COLUMNS)}")
+        if batch.is_empty():
+            continue
+        has_model = has_model and all(name in batch.columns for name in PREDICTIONS)
+        numbers = {name: checked(batch, name) for name in COLUMNS[3:] + (PREDICTIONS if has_model else ())}
+        request, position = batch["request"], batch["position"].to_numpy()
+        before = request.shift(1, fill_value=request[0] if last is None else last)
+        if disordered := int((request < before).sum()):
+            raise InputError(
+                "requests do not rise", column="request", rows=disordered, remedy="sort the log by request"
+            )
+        place = np.searchsorted(places, position)
+        known = places[np.minimum(place, len(places) - 1)] == position
+        if not known.all():
+            strangers = int(np.count_nonzero(~known))
+            raise InputError("OPE004 unknown positions", column="position", rows=strangers, remedy="name them all")
+        shard = shard_of(numbered(batch["user"]))
+        first = (request != before).to_numpy().copy()
+        first[0] |= last is None
+        requests += np.bincount(shard[first], minlength=SHARDS)
+        last = request[-1]
+        weight = numbers["target_probability"] / numbers["propensity"]
+        nothing = np.zeros(len(batch))
+        direct, prediction = numbers.get("q_hat_target", nothing), numbers.get("q_hat", nothing)
+        tally(cells, shard, place, weight, numbers["reward"], direct, prediction)
+        largest = max(largest, float(weight.max()))
+    return Stats(requests, cells, largest, has_model)
+
+
+def checked(batch: pl.DataFrame, name: str) -> Float64[Array, "N"]:
+    """A column as float64, within its range."""
+    ranges = {"propensity": (SMALLEST, 1.0, "OPE007"), "target_probability": (0.0, 1.0, "OPE022")}
+    low, high, code = ranges.get(name, (-LARGEST, LARGEST, "OPE006" if name == "reward" else "OPE024"))
+    values = batch[name].cast(pl.Float64).to_numpy()
+    wrong = int(np.count_nonzero(~((values >= low) & (values <= high))))
+    if wrong:
+        raise InputError(
+            f"{code} {name} is empty or out of range", column=name, rows=wrong, remedy=f"give {name} for every row"
+        )
+    return values
+
+
+def numbered(users: pl.Series) -> Int64[Array, "N"]:
+    """Users as numbers: integers are themselves, text is hashed as `sql/ope/cells.sql` hashes it.
+
+    Raises:
+        InputError: a user is missing.
+    """
+    if missing := users.null_count():
+        raise InputError("OPE002 user is empty", column="user", rows=missing, remedy="fill user")
+    if users.dtype.is_integer():
+        return users.cast(pl.Int64).to_numpy()
+    names: list[str] = users.unique().sort().to_list()
+    digests = (hashlib.md5(name.encode(), usedforsecurity=False).digest() for name in names)
+    numbers = [int.from_bytes(digest[8:], "little") % LOW_BITS for digest in digests]
+    return np.array(numbers, dtype=np.int64)[users.rank("dense").to_numpy().astype(np.int64) - 1]

@@ -1,0 +1,27 @@
+-- Grain: one row per event of the log and row of one target policy for it; without one, its columns are null.
+-- Columns: event, request, user, position, reward, propensity, target_policy, target_probability, q_hat, q_hat_target,
+-- propensity_kind, propensity_source
+with logged as (
+    select * from read_parquet([$logs, $optional], union_by_name = true)
+),
+
+wanted as (
+    select * from read_parquet([$targets, $optional], union_by_name = true)
+    where coalesce(target_policy, 'target') = $target_policy
+)
+
+select
+    logged.event,
+    logged.request,
+    logged.user,
+    logged.position,
+    logged.reward,
+    logged.propensity,
+    $target_policy as target_policy,
+    wanted.target_probability,
+    wanted.q_hat,
+    wanted.q_hat_target,
+    logged.propensity_kind,
+    logged.propensity_source
+from logged
+left join wanted on logged.event = wanted.event

@@ -1,0 +1,38 @@
+-- Grain: one row per shard of users: the requests that begin in the order of the file, and what breaks that order.
+-- Columns: shard, requests, chains (1 in all, where every row was compared to the one before), falls (rows whose event
+-- does not rise, or whose request falls, or whose position does not rise within it, or whose user differs within it)
+with logged as (
+    select
+        rows_of_all.event,
+        rows_of_all.request,
+        rows_of_all.position,
+        case
+            when typeof(rows_of_all.user) = 'VARCHAR'
+                then (md5_number_lower(rows_of_all.user::varchar) % 2147483647)::bigint
+            else try_cast(rows_of_all.user as bigint)
+        end as user_number
+    from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+    where coalesce(rows_of_all.target_policy, 'target') = $target_policy
+),
+
+compared as (
+    select
+        *,
+        lag(event) over () as event_before,
+        lag(request) over () as request_before,
+        lag(position) over () as position_before,
+        lag(user_number) over () as user_before
+    from logged
+)
+
+select
+    ((xor(user_number, user_number >> 31) & 2147483647) * 2654435761 % 4294967296 * $shards) >> 32 as shard,
+    count_if(event_before is null or request <> request_before) as requests,
+    count_if(event_before is null) as chains,
+    count_if(
+        event <= event_before
+        or request < request_before
+        or (request = request_before and (position <= position_before or user_number <> user_before))
+    ) as falls
+from compared
+group by all

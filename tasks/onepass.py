@@ -1,0 +1,215 @@
+"""Stats of a Parquet log that may be larger than memory: DuckDB reads it once, and once more to count its requests."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from rlrec.errors import InputError
+from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
+from rlrec.ope.rounds import LARGEST
+from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
+from tasks.database import connect, rows_of, run
+from tasks.queries import (
+    OpeCells,
+    OpeHeaviest,
+    OpeJoined,
+    OpePolicies,
+    OpeRepeatedEvents,
+    OpeRequests,
+    OpeRising,
+    OpeUnfitRows,
+    Query,
+)
+
+OPTIONAL = {
+    "target_policy": pl.String(),
+    "q_hat": pl.Float64(),
+    "q_hat_target": pl.Float64(),
+    "propensity_kind": pl.String(),
+    "propensity_source": pl.String(),
+}
+SHOWN_EVENTS = 5
+
+
+def optional_columns(scratch: Path) -> Path:
+    """A Parquet file of no rows, with the columns that a log or targets may lack: read beside it, they become null."""
+    file = scratch / "optional.parquet"
+    pl.DataFrame(schema=OPTIONAL).write_parquet(file)
+    return file
+
+
+def parts(place: Path) -> Path:
+    """A file, or all Parquet files of a folder, day partitions included."""
+    return place / "**" / "*.parquet" if place.is_dir() else place
+
+
+def policies_of(targets: Path, optional: Path, connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The target policies of a table; `target` where they have no name."""
+    found = rows_of(OpePolicies(targets=parts(targets), optional=optional), connection)
+    return [row["target_policy"] for row in found]
+
+
+def joined(
+    logs: Path, targets: Path, optional: Path, policy: str, scratch: Path, connection: duckdb.DuckDBPyConnection
+) -> Path:
+    """The log beside the targets of one policy, as a Parquet file."""
+    file = scratch / "joined.parquet"
+    query = OpeJoined(logs=parts(logs), targets=parts(targets), optional=optional, target_policy=policy)
+    run(query, file, connection)
+    return file
+
+
+def stats_of_parquet(
+    log: Path,
+    policy: str,
+    optional: Path,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    reward_range: tuple[float, float] | None = None,
+    positions: Sequence[int] | None = None,
+    file: object = None,
+) -> Stats:
+    """The sums of a log that also holds a target policy's columns. `positions` are those met, unless more may come.
+
+    Raises:
+        InputError: rows that cannot be evaluated, with codes, columns, counts and the first five events.
+    """
+    file = file or log
+    low, high = reward_range or (-LARGEST, LARGEST)
+    rows: dict[str, Any] = {"log": parts(log), "optional": optional, "target_policy": policy}
+    found = columns_of(
+        OpeCells(
+            **rows,
+            shards=SHARDS,
+            buckets=BUCKETS,
+            per_octave=BUCKETS_PER_OCTAVE,
+            first_octave=FIRST_OCTAVE,
+            reward_min=low,
+            reward_max=high,
+        ),
+        connection,
+    )
+    if not len(found["rows"]):
+        raise InputError("the log has no rows", file=file, remedy="hand over a log with at least one shown item")
+    if found["unfit"].sum():
+        refuse(OpeUnfitRows(**rows, reward_min=low, reward_max=high), connection, file)
+    count, predicted = int(found["rows"].sum()), int(found["predicted"].sum())
+    if 0 < predicted < count:
+        raise InputError(
+            "OPE024 predictions are missing",
+            file=file,
+            column="q_hat, q_hat_target",
+            rows=count - predicted,
+            remedy="predict every row, or none",
+        )
+    places = np.unique(found["position"] if positions is None else np.asarray(positions))
+    if len(places) > 1 and (whole := int(found["whole"].sum())):
+        raise InputError(
+            "OPE009 propensities are of whole slates, but positions are weighed by their own",
+            file=file,
+            column="propensity_kind",
+            rows=whole,
+            remedy="log item_position propensities",
+        )
+    stats = Stats.empty(len(places), has_model=predicted > 0)
+    place = np.searchsorted(places, found["position"])
+    stats.cells[found["shard"], place, found["bucket"]] = np.column_stack([found[name] for name in SUMS])
+    requests = requests_of(rows, connection, file)
+    stats.requests[requests["shard"]] = requests["requests"]
+    size = tail_size(count)
+    heaviest = columns_of(OpeHeaviest(**rows, heaviest=size + 1), connection)["weight"]
+    return replace(
+        stats,
+        max_weight=float(found["max_weight"].max()),
+        estimated_rows=int(found["estimated"].sum()),
+        k_hat=tail_shape(heaviest[::-1]) if SMALLEST_TAIL <= size < count else np.nan,
+    )
+
+
+def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
+    """Requests by shard. A log in order proves itself free of repetitions; any other is grouped, which takes memory."""
+    rising = columns_of(OpeRising(**rows, shards=SHARDS), connection)
+    if rising["chains"].sum() == 1 and not rising["falls"].sum():
+        return rising
+    if repeated := rows_of(OpeRepeatedEvents(**rows), connection, SHOWN_EVENTS):
+        named = ", ".join(str(row["event"]) for row in repeated)
+        raise InputError(
+            f"OPE001, OPE021 an event has several rows, first events {named}",
+            file=file,
+            column="event",
+            rows=sum(row["rows"] for row in repeated),
+            remedy="keep one row per event and policy",
+        )
+    requests = columns_of(OpeRequests(**rows, shards=SHARDS), connection)
+    for column, code, says, remedy in (
+        ("several_users", "OPE002", "requests have several users", "a request belongs to one user"),
+        ("repeated_positions", "OPE004", "requests repeat a position", "one row per request and position"),
+    ):
+        if wrong := int(requests[column].sum()):
+            raise InputError(f"{code} {says}", file=file, column="request", rows=wrong, remedy=remedy)
+    return requests
+
+
+def stats_by_policy(
+    logs: Path, targets: Path | None, memory_limit: str, reward_range: tuple[float, float] | None
+) -> Iterator[tuple[str, Stats]]:
+    """Each target policy and its sums. A log apart from its targets is joined on disk first, policy by policy.
+
+    Raises:
+        InputError: files that are not Parquet, columns that are missing, rows that cannot be evaluated.
+    """
+    with TemporaryDirectory(prefix="rlrec-ope-") as folder, connect(Path(folder), memory_limit) as connection:
+        scratch = Path(folder)
+        optional = optional_columns(scratch)
+        place = ", ".join(str(file) for file in (logs, targets) if file is not None)
+        try:
+            for policy in policies_of(targets or logs, optional, connection):
+                log = logs if targets is None else joined(logs, targets, optional, policy, scratch, connection)
+                yield policy, stats_of_parquet(log, policy, optional, connection, reward_range=reward_range, file=place)
+        except duckdb.BinderException as fault:
+            raise InputError(
+                f"required columns are missing: {first_line(fault)}", file=place, remedy="docs/ope.md has both tables"
+            ) from fault
+        except duckdb.ConversionException as fault:
+            raise InputError(
+                f"a column holds no numbers: {first_line(fault)}", file=place, remedy="docs/ope.md has the types"
+            ) from fault
+        except (duckdb.IOException, duckdb.InvalidInputException) as fault:
+            raise InputError(
+                f"the files cannot be read as Parquet: {first_line(fault)}", file=place, remedy="write them again"
+            ) from fault
+
+
+def first_line(fault: Exception) -> str:
+    """What a fault says first."""
+    return str(fault).splitlines()[0]
+
+
+def columns_of(query: Query, connection: duckdb.DuckDBPyConnection) -> dict[str, np.ndarray]:
+    """The query's rows as columns."""
+    return {
+        name: np.asarray(values)
+        for name, values in connection.execute(query.text, query.parameters).fetchnumpy().items()
+    }
+
+
+def refuse(query: OpeUnfitRows, connection: duckdb.DuckDBPyConnection, file: object) -> None:
+    """Raise the error that lists every problem of the rows."""
+    problems = rows_of(query, connection)
+    lines: list[str] = []
+    for one in problems:
+        named = ", ".join(map(str, one["events"] or []))
+        lines.append(f"  {one['code']} {one['column_name']}: {one['rows']:,} rows, first events {named}")
+    raise InputError(
+        "\n".join(["the log cannot be evaluated:", *lines]),
+        file=file,
+        column=", ".join(dict.fromkeys(one["column_name"] for one in problems)),
+        rows=max(one["rows"] for one in problems),
+        remedy="correct these columns; docs/ope.md has the rules",
+    )

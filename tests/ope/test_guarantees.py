@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from rlrec.errors import InputError
+from rlrec.ope.bounds import Pilot
+from rlrec.ope.guarantees import betting, truncated
+from rlrec.ope.rounds import Rounds
+from tests.ope.test_estimators import columns_of, random_rounds
+from tests.ope.worlds import TWO_CONTEXTS
+
+LARGEST = float((TWO_CONTEXTS.target / TWO_CONTEXTS.logging).max())
+
+
+@pytest.mark.parametrize("method", [truncated, betting])
+def test_both_cover_at_small_samples_and_shrink(method):
+    g = np.random.default_rng(0)
+    widths = {}
+    for count in (100, 10_000):
+        repeats = 400 if count == 100 else 20
+        found = [method(TWO_CONTEXTS.sample(count, g, reward_range=(0.0, 1.0)), 0.9) for _ in range(repeats)]
+        assert np.mean([one.low <= TWO_CONTEXTS.value <= one.high for one in found]) >= 0.9
+        widths[count] = np.mean([one.high - one.low for one in found])
+    assert widths[10_000] < widths[100] / 4
+
+
+def test_heavy_weights_that_void_bernstein_leave_these_two_valid():
+    """One action in two hundred carries a weight of a hundred: most logs of fifty rows have not met it."""
+    g, truth, hits = np.random.default_rng(1), 0.5 * 1.0 + 0.5 * 0.2, {"truncated": [], "betting": []}
+    for _ in range(300):
+        rare = g.random(50) < 0.005
+        reward = np.where(rare, 1.0, (g.random(50) < 0.2).astype(float))
+        rounds = Rounds.of(reward, np.where(rare, 0.005, 0.995), np.full(50, 0.5), reward_range=(0.0, 1.0))
+        for method in (truncated, betting):
+            one = method(rounds, 0.9)
+            hits[one.method].append(one.low <= truth <= one.high)
+    assert all(np.mean(hit) >= 0.9 for hit in hits.values())
+
+
+def test_the_truncated_bound_is_the_formula_on_the_users_it_kept():
+    rounds = TWO_CONTEXTS.sample(2_000, np.random.default_rng(2), reward_range=(0.0, 1.0))
+    kept = ~Pilot.of(rounds).request
+    z = (rounds.weights * rounds.rewards)[kept, 0]
+    log = np.log(2 / 0.025)
+    bounds = [
+        y.mean() - 7 * c * log / (3 * (len(z) - 1)) - np.sqrt(2 * y.var(ddof=1) * log / len(z))
+        for c in np.linspace(0.01, 2 * LARGEST, 20_000)
+        for y in [np.minimum(z, c)]
+    ]
+    low = truncated(rounds, 0.95).low
+    assert low <= max(bounds) + 1e-9
+    assert low == pytest.approx(max(bounds), rel=0.1)  # the pilot chose well
+
+
+def test_betting_holds_at_every_look_and_remembers_what_it_refuted():
+    g = np.random.default_rng(3)
+    whole = TWO_CONTEXTS.sample(1_000, g, reward_range=(0.0, 1.0))
+
+    def part(count: int) -> Rounds:
+        columns = (getattr(whole, name)[:count] for name in ("reward", "propensity", "target_probability"))
+        return Rounds.of(*columns, reward_range=(0.0, 1.0))
+
+    looks = [betting(part(count), 0.9) for count in range(100, 1_001, 100)]
+    assert np.all(np.diff([one.low for one in looks]) >= -1e-12)
+    assert np.all(np.diff([one.high for one in looks]) <= 1e-12)
+    missed = 0
+    for _ in range(200):
+        one = betting(TWO_CONTEXTS.sample(500, g, reward_range=(0.0, 1.0)), 0.9)
+        missed += not one.low <= TWO_CONTEXTS.value <= one.high  # its ends are the tightest of all looks so far
+    assert missed <= 20
+
+
+@pytest.mark.parametrize("method", [truncated, betting])
+def test_affine_rewards_and_several_positions(method):
+    g = np.random.default_rng(4)
+    mask = g.random((200, 2)) > 0.3
+    mask[:, 0] = True
+    reward = g.uniform(size=(200, 2))
+    rounds = random_rounds(4, count=200, k=2, mask=mask, reward=reward, reward_range=(0.0, 1.0))
+    plain = method(rounds, 0.9)
+    moved = method(random_rounds(4, count=200, k=2, mask=mask, reward=3 * reward - 1, reward_range=(-1.0, 2.0)), 0.9)
+    shown = mask.sum() / 200
+    assert (moved.low, moved.high) == pytest.approx((3 * plain.low - shown, 3 * plain.high - shown))
+
+
+@pytest.mark.parametrize("method", [truncated, betting])
+def test_without_weight_or_range(method):
+    rounds = random_rounds(5, reward=np.full((40, 1), 0.5), target_probability=np.zeros((40, 1)))
+    with pytest.raises(InputError, match="declared reward range"):
+        method(rounds, 0.9)
+    vacuous = method(Rounds.of(**columns_of(rounds), reward_range=(0.0, 1.0)), 0.9)
+    assert (vacuous.low, vacuous.high) == pytest.approx((0, 1))

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from rlrec.errors import InputError
+from rlrec.ope.estimators import snips
+from rlrec.ope.segments import segments
+from tests.ope.worlds import TWO_CONTEXTS
+
+
+def test_each_part_is_the_log_of_its_own_rows():
+    g = np.random.default_rng(0)
+    rounds = TWO_CONTEXTS.sample(600, g, cluster=g.integers(0, 200, 600))
+    label = np.where(g.random(600) < 0.3, "phone", "web")
+    found = {one.segment: one for one in segments(rounds, label)}
+    assert list(found) == ["web", "phone"]
+    assert sum(one.n for one in found.values()) == 600
+    w, r = rounds.weights[label == "phone", 0], rounds.reward[label == "phone", 0]
+    assert found["phone"].value == pytest.approx(w @ r / w.sum())
+    assert found["phone"].logging_value == pytest.approx(r.mean())
+    assert found["phone"].ess == pytest.approx(w.sum() ** 2 / (w @ w))
+    (whole,) = segments(rounds, np.ones(600, dtype=int))
+    assert whole.value == pytest.approx(snips(rounds).value)
+
+
+def test_all_parts_are_covered_at_once():
+    hits = []
+    for seed in range(300):
+        g = np.random.default_rng(seed)
+        rounds = TWO_CONTEXTS.sample(1_200, g)
+        hits.append(
+            all(one.low <= TWO_CONTEXTS.value <= one.high for one in segments(rounds, g.integers(0, 6, 1_200), 0.9))
+        )
+    assert 0.85 <= np.mean(hits) <= 0.96
+
+
+def test_missing_labels_and_too_many_are_refused():
+    rounds = TWO_CONTEXTS.sample(1_100, np.random.default_rng(0))
+    with pytest.raises(InputError, match="without a segment") as caught:
+        segments(rounds, np.array([None, "a"] * 550, dtype=object))
+    assert caught.value.rows == 550
+    with pytest.raises(InputError, match="1,100 segments"):
+        segments(rounds, np.arange(1_100))

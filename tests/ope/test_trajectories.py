@@ -1,0 +1,203 @@
+"""A Markov chain of two states whose every trajectory can be listed, each as often as its probability says."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from rlrec.errors import InputError
+from rlrec.ope.estimators import dr, ips, snips
+from rlrec.ope.intervals import clustered
+from rlrec.ope.models import linear
+from rlrec.ope.rounds import Rounds
+from rlrec.ope.trajectories import Trajectories, fitted_q, marginal_ratios, trusted_steps
+
+STEPS, DISCOUNT = 3, 0.9
+START = np.array([0.5, 0.5])
+MOVES = np.array([[[0.5, 0.25], [0.25, 0.25]], [[0.25, 0.75], [0.5, 0.25]]])  # state, action -> state; the rest ends
+LOGGING = np.array([[0.5, 0.5], [0.25, 0.75]])
+TARGET = np.array([[0.2, 0.8], [0.7, 0.3]])
+REWARD = np.array([[1.0, -0.5], [0.3, 2.0]])
+LISTED = 2**15  # a multiple of every trajectory's denominator
+
+
+def value() -> float:
+    """Of the target policy, by the Bellman equation over three steps."""
+    ahead = np.zeros(2)
+    for _ in range(STEPS):
+        ahead = (TARGET * (REWARD + DISCOUNT * MOVES @ ahead)).sum(axis=1)
+    return float(START @ ahead)
+
+
+@cache
+def every() -> tuple[Trajectories, np.ndarray, np.ndarray]:
+    """All trajectories, repeated in proportion to their probability; states and actions."""
+    rows: list[tuple[float, list[int], list[int]]] = []
+
+    def grow(probability: float, states: list[int], actions: list[int]) -> None:
+        for action in range(2):
+            here = probability * LOGGING[states[-1], action]
+            done = [*actions, action]
+            stays = MOVES[states[-1], action] if len(done) < STEPS else np.zeros(2)
+            if (ends := 1 - stays.sum()) > 0:
+                rows.append((here * ends, states, done))
+            for state in range(2):
+                if stays[state] > 0:
+                    grow(here * stays[state], [*states, state], done)
+
+    for state in range(2):
+        grow(START[state], [state], [])
+    times = np.array([round(p * LISTED) for p, _, _ in rows])
+    assert times.sum() == LISTED
+    length = np.repeat([len(states) for _, states, _ in rows], times)
+    mask = np.arange(STEPS) < length[:, None]
+    pad = lambda one: one + [0] * (STEPS - len(one))  # noqa: E731  # reads as a word
+    state = np.repeat([pad(states) for _, states, _ in rows], times, axis=0)
+    action = np.repeat([pad(actions) for _, _, actions in rows], times, axis=0)
+    given = (REWARD[state, action], LOGGING[state, action], TARGET[state, action], mask)
+    return Trajectories(*given, discount=DISCOUNT), state, action
+
+
+def features(state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One feature per step, state and action; the target's probabilities."""
+    step = np.broadcast_to(np.arange(STEPS), state.shape)
+    pairs = np.eye(STEPS * 4).reshape(STEPS, 2, 2, -1)[step, state]
+    return pairs, TARGET[state]
+
+
+def tabular(rows: np.ndarray, outcome: np.ndarray):
+    return linear(rows, outcome, 1e-14)
+
+
+def test_weights_by_trajectory_and_by_step_are_exactly_unbiased():
+    log, _, _ = every()
+    for rounds in (log.whole(), log.stepwise()):
+        assert ips(rounds).value == pytest.approx(value(), rel=1e-12)
+        np.testing.assert_allclose(rounds.weights.mean(axis=0), 1.0)
+    assert ips(log.stepwise()).contributions.std() < ips(log.whole()).contributions.std()
+    assert snips(log.stepwise()).value == pytest.approx(value(), rel=1e-12)  # weights average to 1 on this log
+
+
+def test_normalised_forms_divide_by_all_trajectories_ended_ones_included():
+    log, _, _ = every()
+    some = Trajectories(
+        *(getattr(log, name)[::97] for name in ("reward", "propensity", "target_probability", "mask")),
+        discount=DISCOUNT,
+    )
+    rho = some.ratios.cumprod(axis=1)
+    reward = np.where(some.mask, some.reward, 0) * DISCOUNT ** np.arange(STEPS)
+    assert snips(some.stepwise()).value == pytest.approx(
+        sum((rho * reward)[:, t].sum() / rho[:, t].sum() for t in range(STEPS))
+    )
+    assert snips(some.whole()).value == pytest.approx((rho[:, -1:] * reward).sum() / rho[:, -1].sum())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_doubly_robust_is_unbiased_whatever_the_model(seed):
+    log, state, action = every()
+    q = np.random.default_rng(seed).normal(size=(STEPS, 2, 2))[np.arange(STEPS), state]
+    model = {
+        "q_hat": np.take_along_axis(q, action[..., None], axis=2)[..., 0],
+        "v_hat": (TARGET[state] * q).sum(axis=2),
+    }
+    assert ips(replace(log, **model).doubly_robust()).value == pytest.approx(value(), rel=1e-11)
+    nothing = {name: np.zeros_like(values) for name, values in model.items()}
+    blind = replace(log, **nothing)
+    np.testing.assert_allclose(ips(blind.doubly_robust()).contributions, ips(blind.stepwise()).contributions)
+    assert snips(blind.doubly_robust()).value == pytest.approx(snips(blind.stepwise()).value)
+
+
+def test_fitted_q_solves_the_bellman_equation():
+    log, state, action = every()
+    fitted = fitted_q(log, *features(state), action, tabular)
+    assert fitted.v_hat[:, 0].mean() == pytest.approx(value(), rel=1e-6)
+    ahead = np.zeros(2)
+    for step in reversed(range(STEPS)):
+        q = REWARD + DISCOUNT * MOVES @ ahead
+        ahead = (TARGET * q).sum(axis=1)
+        here = log.mask[:, step]
+        np.testing.assert_allclose(fitted.q_hat[here, step], q[state[here, step], action[here, step]], atol=1e-5)
+    found = ips(fitted.doubly_robust())
+    assert found.contributions.std() < ips(log.stepwise()).contributions.std()
+
+
+def test_marginal_ratios_are_those_of_the_state_distributions():
+    log, state, _ = every()
+    found = marginal_ratios(log, state)
+    flows = {}
+    for name, policy in (("logging", LOGGING), ("target", TARGET)):
+        mass = [START]
+        for _ in range(STEPS - 1):
+            mass.append(np.einsum("s,sa,sax->x", mass[-1], policy, MOVES))
+        flows[name] = np.array(mass)
+    exact = (flows["target"] / flows["logging"])[np.arange(STEPS), state] * log.ratios
+    np.testing.assert_allclose(found[log.mask], exact[log.mask], rtol=1e-9)
+    assert ips(log.stepwise(found)).value == pytest.approx(value(), rel=1e-9)
+    assert ips(log.stepwise(found)).contributions.std() < ips(log.stepwise()).contributions.std()
+
+
+def test_a_state_that_no_other_fold_met_keeps_the_trajectorys_own_product():
+    ratio = np.array([[0.5, 2.0], [1.5, 0.4], [0.8, 1.2]])
+    log = Trajectories(np.ones((3, 2)), np.full((3, 2), 0.5), ratio / 2, np.ones((3, 2), dtype=bool))
+    found = marginal_ratios(log, np.array([[0, 1], [0, 1], [0, 9]]), np.array([0, 1, 1]))
+    np.testing.assert_allclose(found[:, 0], ratio[:, 0])
+    np.testing.assert_allclose(found[:, 1], [1.5 * 2.0, 0.5 * 0.4, 0.8 * 1.2])
+
+
+def sampled(count: int, seed: int):
+    log, state, action = every()
+    rows = np.random.default_rng(seed).integers(LISTED, size=count)
+    names = ("reward", "propensity", "target_probability", "mask")
+    return Trajectories(*(getattr(log, n)[rows] for n in names), discount=DISCOUNT), state[rows], action[rows]
+
+
+def test_cross_fitted_drl_is_unbiased_and_its_interval_covers():
+    values, hits = [], []
+    for seed in range(120):
+        log, state, action = sampled(400, seed)
+        fold = np.arange(400) % 2
+        fitted = fitted_q(log, *features(state), action, lambda rows, goal: linear(rows, goal, 1e-6), fold)
+        rounds = fitted.doubly_robust(marginal_ratios(log, state, fold))
+        interval = clustered(ips(rounds), rounds, 0.95)
+        values.append(ips(rounds).value)
+        hits.append(interval.low <= value() <= interval.high)
+    assert abs(np.mean(values) - value()) < 4 * np.std(values) / np.sqrt(len(values))
+    assert np.mean(hits) >= 0.88
+
+
+def test_one_step_is_the_bandit():
+    g = np.random.default_rng(0)
+    reward, p, target = g.normal(size=(50, 1)), g.uniform(0.1, 1, (50, 1)), g.uniform(0, 1, (50, 1))
+    q, v = g.normal(size=(50, 1)), g.normal(size=(50, 1))
+    log = Trajectories(reward, p, target, np.ones((50, 1), dtype=bool), q_hat=q, v_hat=v)
+    plain = Rounds.of(reward, p, target, q_hat=q, q_hat_target=v)
+    for rounds in (log.whole(), log.stepwise()):
+        assert ips(rounds).value == pytest.approx(ips(plain).value)
+        assert snips(rounds).value == pytest.approx(snips(plain).value)
+    assert ips(log.doubly_robust()).value == pytest.approx(dr(plain).value)
+
+
+def test_long_horizons_stay_finite_and_are_not_trusted():
+    g = np.random.default_rng(1)
+    shape = (200, 400)
+    log = Trajectories(g.random(shape), np.full(shape, 0.01), g.uniform(0, 0.02, shape), np.ones(shape, dtype=bool))
+    assert np.isfinite(ips(log.stepwise()).value)
+    assert 0 < trusted_steps(log) < 20
+    assert trusted_steps(every()[0]) == STEPS
+
+
+def test_gaps_and_numbers_that_are_no_probabilities_are_refused():
+    one, there = np.full((2, 3), 0.5), np.ones((2, 3), dtype=bool)
+    gap = np.array([[True, False, True], [True, True, True]])
+    for bad, says in (
+        ({"mask": gap}, "OPE016"),
+        ({"propensity": 0 * one}, "propensity is no probability"),
+        ({"target_probability": 3 * one}, "target_probability is no probability"),
+        ({"discount": 1.5}, "discount"),
+    ):
+        given = {"reward": one, "propensity": one, "target_probability": one, "mask": there} | bad
+        with pytest.raises(InputError, match=says):
+            Trajectories(**given)
+    with pytest.raises(InputError, match="q_hat and v_hat"):
+        Trajectories(one, one, one, there).doubly_robust()

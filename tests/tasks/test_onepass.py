@@ -1,0 +1,156 @@
+"""The database's sums are those of memory, whatever the order and the files of the log; what is wrong is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rlrec.errors import InputError
+from rlrec.ope.statistics import Stats
+from rlrec.ope.streaming import stats_of_batches
+from tasks.database import connect
+from tasks.estimates import estimate_from_parquet
+from tasks.onepass import optional_columns, stats_of_parquet
+from tests.ope.test_streaming import POSITIONS, log
+
+PREDICTED = ("target_probability", "q_hat", "q_hat_target")
+
+
+def database_sums(frame: pl.DataFrame, folder: Path, **given) -> Stats:
+    frame.write_parquet(folder / "log.parquet")
+    with connect(folder) as connection:
+        return stats_of_parquet(folder / "log.parquet", "target", optional_columns(folder), connection, **given)
+
+
+def same(found: Stats, expected: Stats) -> None:
+    np.testing.assert_array_equal(found.requests, expected.requests)
+    np.testing.assert_allclose(found.cells, expected.cells, rtol=1e-12, atol=1e-13)
+    assert found.max_weight == expected.max_weight
+    assert found.has_model == expected.has_model
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
+    frame = log()
+    if text:
+        frame = frame.with_columns(pl.format("user-{}", "user").alias("user"))
+    stored = frame.sample(fraction=1.0, shuffle=True, seed=1) if shuffled else frame
+    same(database_sums(stored, tmp_path), stats_of_batches([frame], POSITIONS))
+
+
+def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
+    frame = log().filter(pl.col("position") == 1).drop("q_hat", "q_hat_target")
+    found = database_sums(
+        frame.with_columns(target_policy=pl.lit("target"), propensity_source=pl.lit("estimated")), tmp_path
+    )
+    same(found, stats_of_batches([frame], [1]))
+    assert found.estimated_rows == 300
+
+
+def test_a_folder_of_days_is_the_sum_of_its_days(tmp_path):
+    frame = log()
+    days = [frame.filter(pl.col("request") % 3 == day) for day in range(3)]
+    for number, day in enumerate(days):
+        (tmp_path / "days" / f"day={number}").mkdir(parents=True)
+        day.write_parquet(tmp_path / "days" / f"day={number}" / "rows.parquet")
+    optional = optional_columns(tmp_path)
+    with connect(tmp_path) as connection:
+        whole = stats_of_parquet(tmp_path / "days", "target", optional, connection)
+        each = [
+            stats_of_parquet(tmp_path / "days" / f"day={number}", "target", optional, connection, positions=POSITIONS)
+            for number in range(3)
+        ]
+    same(each[0] + each[1] + each[2], whole)
+    same(whole, stats_of_batches([frame], POSITIONS))
+
+
+BAD = {
+    "OPE001 event: 900 rows": {"event": pl.lit(None, pl.Int64)},
+    "OPE001, OPE021 an event has several rows": {"event": pl.col("event") // 2},
+    "OPE002 request": {"request": pl.lit(None, pl.Int64)},
+    "OPE002 user": {"user": pl.when(pl.col("event") == 7).then(None).otherwise("user")},
+    "OPE002 requests have several users": {"user": pl.col("event")},
+    "OPE004 position": {"position": pl.when(pl.col("event") == 7).then(None).otherwise("position")},
+    "OPE004 requests repeat a position": {"position": pl.lit(1)},
+    "OPE006 reward": {"reward": pl.col("reward") + 100},
+    "OPE007 propensity": {"propensity": pl.lit(None, pl.Float64)},
+    "OPE009": {"propensity_kind": pl.lit("slate")},
+    "OPE020 target_probability": {"target_probability": pl.lit(None, pl.Float64)},
+    "OPE022 target_probability": {"target_probability": pl.lit(float("nan"))},
+    "OPE024": {"q_hat": pl.when(pl.col("event") == 7).then(None).otherwise("q_hat")},
+}
+
+
+@pytest.mark.parametrize("says", BAD)
+def test_every_code_has_rows_that_raise_it(tmp_path, says):
+    frame = log().with_columns(event=pl.int_range(pl.len())).with_columns(**BAD[says])
+    with pytest.raises(InputError) as caught:
+        database_sums(frame, tmp_path, reward_range=(-10.0, 10.0))
+    assert says.removesuffix(": 900 rows") in str(caught.value)
+    assert caught.value.rows
+    assert caught.value.column
+    assert caught.value.remedy
+    assert caught.value.file
+
+
+@pytest.fixture
+def two_files(tmp_path) -> tuple[Path, Path]:
+    frame = log()
+    frame.drop(PREDICTED).write_parquet(tmp_path / "logs.parquet")
+    targets = frame.select("event", *PREDICTED)
+    pl.concat(
+        [
+            targets.with_columns(target_policy=pl.lit("new")),
+            targets.with_columns(target_policy=pl.lit("half"), target_probability=pl.col("target_probability") / 2),
+        ]
+    ).sample(fraction=1.0, shuffle=True, seed=0).write_parquet(tmp_path / "targets.parquet")
+    return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
+
+
+def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
+    one = estimate_from_parquet(*two_files, tmp_path / "one", one_pass=True)
+    two = estimate_from_parquet(*two_files, tmp_path / "two", one_pass=False)
+    assert [(r["target_policy"], r["estimator"], r["method"]) for r in one] == [
+        (r["target_policy"], r["estimator"], r["method"]) for r in two
+    ]
+    for a, b in zip(one, two, strict=True):
+        assert a["value"] == pytest.approx(b["value"], rel=1e-12)
+        assert a["standard_error"] == pytest.approx(b["standard_error"], rel=0.15)
+    gaps = [pl.read_parquet(tmp_path / out / "comparison.parquet") for out in ("one", "two")]
+    np.testing.assert_allclose(gaps[0]["value"], gaps[1]["value"], rtol=1e-9)
+    np.testing.assert_allclose(gaps[0]["standard_error"], gaps[1]["standard_error"], rtol=0.2)
+    first, second = (json.loads((tmp_path / out / "verdict.json").read_text()) for out in ("one", "two"))
+    for name in ("mean_weight", "k_hat", "max_weight", "second_moment"):
+        assert first["new"]["diagnostics"][name] == pytest.approx(second["new"]["diagnostics"][name]), name
+    assert (
+        pl.read_parquet(tmp_path / "one" / "curve.parquet").columns
+        == pl.read_parquet(tmp_path / "two" / "curve.parquet").columns
+    )
+
+
+def test_one_file_may_hold_both(tmp_path):
+    log().write_parquet(tmp_path / "log.parquet")
+    answers = [
+        estimate_from_parquet(tmp_path / "log.parquet", None, tmp_path / "out", one_pass=how) for how in (True, False)
+    ]
+    assert {r["target_policy"] for r in answers[0]} == {r["target_policy"] for r in answers[1]} == {"target"}
+    assert [r["value"] for r in answers[0]] == pytest.approx([r["value"] for r in answers[1]], rel=1e-12)
+
+
+def test_a_missing_row_a_missing_column_and_what_one_pass_cannot_do(two_files, tmp_path):
+    logs, targets = two_files
+    with pytest.raises(InputError, match="take the log into memory"):
+        estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True, methods=["betting"])
+    pl.read_parquet(targets).filter(pl.col("event") != 5).write_parquet(targets)
+    with pytest.raises(InputError, match="OPE020 target_probability: 1 rows, first events 5"):
+        estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True)
+    pl.read_parquet(logs).with_columns(reward=pl.lit("one")).write_parquet(tmp_path / "text.parquet")
+    with pytest.raises(InputError, match="holds no numbers"):
+        estimate_from_parquet(tmp_path / "text.parquet", targets, tmp_path / "out", one_pass=True)
+    pl.read_parquet(logs).drop("propensity").write_parquet(logs)
+    with pytest.raises(InputError, match=r"columns are missing.*propensity"):
+        estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True)
+    assert not (tmp_path / "out").exists()
