@@ -53,7 +53,7 @@ def dask():
 
 RUNNERS = [
     threads,
-    processes,
+    pytest.param(processes, marks=pytest.mark.slow),
     pytest.param(ray, marks=pytest.mark.ray),
     pytest.param(dask, marks=pytest.mark.dask),
 ]

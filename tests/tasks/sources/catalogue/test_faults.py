@@ -104,6 +104,7 @@ def sample(request, tmp_path, connection) -> Sample:
     return Sample(*FILES[request.param], tmp_path, connection)
 
 
+@pytest.mark.slow
 def test_one_content_in_any_dress_is_one_content(sample):
     whole = sample.whole
     dresses = [
@@ -133,6 +134,7 @@ def bad_lines(good: bytes, form: RawFile) -> dict[str, bytes]:
     return bad
 
 
+@pytest.mark.slow
 def test_a_bad_line_harms_no_other(sample):
     for feed in sample.feeds:
         clean = sample.stage(feed, sample.whole)[1]
