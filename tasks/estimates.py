@@ -131,7 +131,7 @@ class Answer:
 
 
 def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: Any) -> list[dict[str, object]]:
-    """Write estimates, curve, comparison, diagnostics (and segments) into `out`; return a record per interval.
+    """Write estimates, curve, comparison, diagnostics, page (and segments) into `out`; return a record per interval.
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. `given` are the fields of a `Question`.
@@ -139,6 +139,8 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
     """
+    from tasks.report.sheet import sheet  # it brings what draws figures, which no question needs to be refused
+
     question = Question(**given)
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
@@ -157,14 +159,18 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     answers = list((from_sums if one_pass else from_rows)(logs, targets, question, repeat))
     records = [record.to_record() for one in answers for record in one.evaluation.records]
     curves = [one.evaluation.curve.insert_column(0, pl.lit(one.policy).alias("target_policy")) for one in answers]
-    write_json(out / "estimates.json", estimates_of(answers, question))
-    write(out / "curve.parquet", pl.concat(curves).write_parquet)
-    write(out / "comparison.parquet", comparison(answers, question).write_parquet)
+    estimates, curve, compared_all = estimates_of(answers, question), pl.concat(curves), comparison(answers, question)
+    told = propensities_of(logs)
+    diagnostics = {one.policy: {**one.told(), "propensities": told} for one in answers}
+    page = sheet(estimates, diagnostics, curve, compared_all)
+    write_json(out / "estimates.json", estimates)
+    write_json(out / "diagnostics.json", diagnostics)
+    write(out / "curve.parquet", curve.write_parquet)
+    write(out / "comparison.parquet", compared_all.write_parquet)
+    write(out / "report.html", lambda draft: draft.write_text(page, encoding="utf-8"))
     if question.by is not None:
         parts = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
         write(out / "segments.parquet", pl.DataFrame(parts, infer_schema_length=None).write_parquet)
-    told = propensities_of(logs)
-    write_json(out / "diagnostics.json", {one.policy: {**one.told(), "propensities": told} for one in answers})
     return records
 
 

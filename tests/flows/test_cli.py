@@ -137,7 +137,10 @@ def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
         "90% from",
         "400 rows of 50 users, effective sample size 200 rows; the log itself earned 0.25",
         "DR skipped: the targets have no columns q_hat and q_hat_target",
-        *(f"written: {tmp_path / 'ope' / name}" for name in ("estimates.json", "curve.parquet", "diagnostics.json")),
+        *(
+            f"written: {tmp_path / 'ope' / name}"
+            for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html")
+        ),
     ):
         assert words in result.stdout, words
 

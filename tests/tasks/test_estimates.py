@@ -59,6 +59,7 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
         "curve.parquet",
         "diagnostics.json",
         "estimates.json",
+        "report.html",
     ]
     rows = pl.read_parquet(out / "comparison.parquet").rows_by_key(
         ["reference", "target_policy"], named=True, unique=True
@@ -137,7 +138,7 @@ def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
-    for file in ("estimates.json", "curve.parquet", "comparison.parquet", "diagnostics.json"):
+    for file in ("estimates.json", "curve.parquet", "comparison.parquet", "diagnostics.json", "report.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
