@@ -16,7 +16,8 @@ from typer.core import TyperGroup
 if TYPE_CHECKING:
     from tasks.sources import Source
 
-EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAULT, EXIT_INPUT, EXIT_VERDICT, EXIT_INTERRUPTED = 1, 2, 3, 130
+GRADES = ("trust", "caution", "no_support")  # from the best to the worst
 SHOWN_SEGMENTS = 20
 
 
@@ -251,6 +252,21 @@ def estimate(
             "(the action of a step: request and position are episode and step)."
         ),
     ] = "item_position",
+    per: Annotated[
+        str | None,
+        typer.Option(
+            help="The value is a mean per row of the log, or per request: of the sum over its rows.  "
+            "[default: row; request where --kind needs it]",
+            show_default=False,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="The column of the log by which rows are independent.  [default: user_id, else request_id]",
+            show_default=False,
+        ),
+    ] = None,
     discount: Annotated[float, typer.Option(help="For trajectories: what a reward one step later is worth.")] = 1.0,
     estimator: Annotated[
         list[str] | None,
@@ -284,23 +300,35 @@ def estimate(
         ),
     ] = None,
     memory_limit: Annotated[str, typer.Option(help="What one pass may use.")] = "1GB",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="caution or no_support: end with exit code 3 if some policy's verdict is that or worse. The report is "
+            "written all the same; without this flag a finished report ends with 0, whatever the verdict.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Estimate what target policies would have earned, from a log of another policy: no training, no server.
 
     \b
     --logs has a row per shown item:
-      event               unique number
-      request, user       the list it stood in, and whose it was (intervals go by user)
-      position            its place in the list
+      event_id            unique
+      action              what was shown
       reward              what came of it, for example 1 for a click
-      propensity          probability that the logging policy put it there; logged, never made up
+      propensity          probability that the logging policy showed it there; logged, never made up
+      request_id          optional: the list it stood in; else each row is its own
+      user_id             optional: whose it was (intervals go by user, else by request)
+      position            optional: its place in the list
     --target has a row per event and target policy:
-      event               as in the log
-      target_policy       its name
-      target_probability  probability that this policy puts the shown item at this place
-      q_hat, q_hat_target optional, for DR: predicted reward of the shown item, and its mean under the target policy
+      event_id            as in the log
+      target_probability  probability that this policy shows the action there
+      target_policy       its name, if there are several
+      q_hat, q_target     optional, for DR: predicted reward of the action, and its mean under the target policy
     --loggers has a row per event and logging policy, and stands in for propensity:
-      event, logging_policy, logging_probability
+      event_id, logging_policy, logging_probability
+
+    The names of our own tables are read too: event, request, user, item, q_hat_target.
 
     Both tables in full, and how to read the answer: docs/ope.md
 
@@ -308,8 +336,11 @@ def estimate(
     """
     import json
 
+    from rlrec.errors import InputError
     from tasks.estimates import estimate_from_parquet
 
+    if fail_on not in (None, *GRADES[1:]):
+        raise InputError(f"no verdict {fail_on!r} to fail on", remedy=f"choose among: {', '.join(GRADES[1:])}")
     with waiting("estimating"):
         records = estimate_from_parquet(
             logs,
@@ -323,6 +354,8 @@ def estimate(
             loggers=loggers,
             kind=kind,
             discount=discount,
+            per=per,
+            cluster=cluster,
             estimators=estimator,
             methods=interval,
             planned_users=planned_users,
@@ -331,10 +364,16 @@ def estimate(
             one_pass=one_pass,
             memory_limit=memory_limit,
         )
-    describe_estimates(records, json.loads((out / "verdict.json").read_text(encoding="utf-8")), out)
-    describe_comparison(out / "comparison.parquet")
+    told = {
+        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("estimates", "diagnostics")
+    }
+    verdicts, unit = told["diagnostics"], told["estimates"]["per"]
+    describe_estimates(records, verdicts, unit, out)
+    describe_comparison(out / "comparison.parquet", unit)
     if by is not None:
-        describe_segments(out / "segments.parquet", by)
+        describe_segments(out / "segments.parquet", by, unit)
+    if fail_on is not None and any(one["verdict"] in GRADES[GRADES.index(fail_on) :] for one in verdicts.values()):
+        raise typer.Exit(EXIT_VERDICT)
 
 
 @app.command("run")
@@ -497,7 +536,7 @@ def describe_corpus(folder: Path, description: Mapping[str, Any]) -> None:
     typer.echo(f"corpus: {folder}")
 
 
-def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Any], out: Path) -> None:
+def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[str, Any], unit: str, out: Path) -> None:
     """For each policy its estimates with intervals, the verdict with the rules that failed; then the files."""
     from tasks.provenance import propensity_sentence
 
@@ -515,7 +554,7 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
         )
         users = "shards of users" if any("one pass" in note for note in verdict["notes"]) else "users"
         typer.echo(
-            f"  {rows[0]['n']:,} requests of {rows[0]['n_clusters']:,} {users}, effective sample size "
+            f"  {rows[0]['n']:,} {unit}s of {rows[0]['n_clusters']:,} {users}, effective sample size "
             f"{rows[0]['ess'] or 0:,.0f} rows; the log itself earned {number(verdict['logging_value'])}"
         )
         for note in verdict["notes"]:
@@ -529,22 +568,22 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
         for one in verdict.get("plan", ()):
             typer.echo(
-                f"  plan: {one['requests']:,} requests of {one['users']:,} users, "
+                f"  plan: {one['requests']:,} {unit}s of {one['users']:,} users, "
                 f"{one['exploration']:.0%} of them served by {policy}"
             )
     told = next(iter(verdicts.values()))["propensities"]
     typer.echo(f"Propensities: {propensity_sentence(told)}")
-    for name in ("estimates.parquet", "curve.parquet", "verdict.json"):
+    for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html"):
         typer.echo(f"written: {out / name}")
 
 
-def describe_comparison(file: Path) -> None:
+def describe_comparison(file: Path, unit: str) -> None:
     """How much more each policy earns than the log's own, all intervals at once; then the file."""
     import pyarrow.parquet as pq
 
     rows = [row for row in pq.read_table(file).to_pylist() if row["reference"]]
     show(
-        "more than the log earned, per request; all intervals hold at once",
+        f"more than the log earned, per {unit}; all intervals hold at once",
         ("policy", "by", "difference", "from", "to"),
         [
             (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
@@ -554,14 +593,14 @@ def describe_comparison(file: Path) -> None:
     typer.echo(f"written: {file}")
 
 
-def describe_segments(file: Path, by: str) -> None:
+def describe_segments(file: Path, by: str, unit: str) -> None:
     """The largest parts of the log; then the file with all."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(file).to_pylist()
     show(
         f"by {by}; all intervals of a policy hold at once",
-        ("policy", by, "requests", "logged", "value", "from", "to"),
+        ("policy", by, f"{unit}s", "logged", "value", "from", "to"),
         [
             (
                 row["target_policy"],

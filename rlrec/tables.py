@@ -4,7 +4,7 @@ A table exists only as a `Table` in this file. Dense identifiers start at 1; 0 i
 A propensity is nullable here and never defaulted: an estimator that needs it says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -209,6 +209,32 @@ TABLES = (
     RECOMMENDATIONS,
     QUARANTINE,
 )
+
+
+FEEDBACK_NAMES = {
+    "event_id": "event",
+    "request_id": "request",
+    "user_id": "user",
+    "action": "item",
+    "q_target": "q_hat_target",
+}
+"""What `rlrec ope` calls columns of LOGGED_SLATES, TARGETS and LOGGERS; it reads either name."""
+
+
+def spelled(names: Iterable[str], *, file: object = None) -> dict[str, str]:
+    """Our name of each column of a file of feedback, and the file's.
+
+    Raises:
+        InputError: a column is there by both names.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        ours = FEEDBACK_NAMES.get(name, name)
+        if ours in found:
+            both = f"{found[ours]}, {name}"
+            raise InputError("one column by two names", file=file, column=both, remedy=f"keep one of: {both}")
+        found[ours] = name
+    return found
 
 
 def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, *, file: object = None, unique: bool = True) -> None:

@@ -13,25 +13,25 @@ import polars as pl
 from rlrec.errors import InputError
 from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
-from rlrec.ope.evaluation import Evaluation, Record, evaluate, evaluate_stats
+from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
 from rlrec.ope.planning import Plan, plan
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments
 from rlrec.ope.transforms import FAMILIES
 from rlrec.ope.validation import KINDS, Kind, policies
+from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
+from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
-NUMBERS = ("value", "standard_error", "level", "low", "high", "ess", "max_weight_share", "mean_weight")
-RECORD_SCHEMA: dict[str, pl.DataType] = {
-    name: pl.Float64()
-    if name in (*NUMBERS, "parameter", "true_value")
-    else pl.Int64()
-    if name in ("n", "n_clusters", "seed")
-    else pl.String()
-    for name in Record.__dataclass_fields__
-}
+WRITTEN = (  # fields of a Record, by their names in estimates.json
+    *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
+    *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
+    *((name, name) for name in ("n", "n_clusters", "ess", "mean_weight", "max_weight_share", "verdict", "true_value")),
+)
+OF_INTERVALS = ("interval", "validity", "se", "low", "high")
+SHARED = ("estimand", "level", "seed", "input_digest", "code_version")
 COMPARISON_SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("target_policy", "reference", "estimator"), pl.String()),
     **dict.fromkeys(("value", "standard_error", "level", "low", "high"), pl.Float64()),
@@ -45,6 +45,8 @@ class Question:
 
     Bias bounds and bounded intervals need both ends of the reward range. `kind` says what both probabilities are of.
     `loggers` holds every logging policy's probability of every shown item: their mixture stands for the propensity.
+    The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
+    `cluster` names the column whose values are independent of each other; None is the user, else the request.
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
     `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
     of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
@@ -58,6 +60,8 @@ class Question:
     loggers: Path | None = None
     kind: str = "item_position"
     discount: float = 1.0
+    per: str | None = None
+    cluster: str | None = None
     estimators: Sequence[str] | None = None
     methods: Sequence[str] | None = None
     planned_users: int | None = None
@@ -79,6 +83,16 @@ class Question:
             raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
         if self.kind not in KINDS:
             raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
+
+        if self.per is not None and self.per not in UNITS:
+            raise InputError(f"no mean per {self.per!r}", remedy=f"choose among: {', '.join(UNITS)}")
+        if self.per == "row" and self.kind != "item_position":
+            raise InputError(f"--kind {self.kind} is about whole requests", remedy="leave --per row out")
+
+    @property
+    def unit(self) -> Unit:
+        """What the mean is over."""
+        return cast("Unit", self.per or ("row" if self.kind == "item_position" else "request"))
 
     @property
     def reward_range(self) -> tuple[float, float] | None:
@@ -110,14 +124,14 @@ class Answer:
     segments: Sequence[Segment] = ()
     plans: Sequence[Plan] = ()
 
-    def verdict(self) -> dict[str, object]:
-        """For `verdict.json`."""
+    def told(self) -> dict[str, object]:
+        """For `diagnostics.json`."""
         planned = {"plan": [asdict(one) for one in self.plans]} if self.plans else {}
         return self.evaluation.to_record() | planned
 
 
 def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: Any) -> list[dict[str, object]]:
-    """Write estimates, curve, comparison, verdict (and segments) into `out`; return a record per estimate and interval.
+    """Write estimates, curve, comparison, diagnostics, page (and segments) into `out`; return a record per interval.
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. `given` are the fields of a `Question`.
@@ -125,6 +139,8 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     Raises:
         InputError: a file is missing or not Parquet, columns are missing, or the rows cannot be evaluated.
     """
+    from tasks.report.sheet import sheet  # it brings what draws figures, which no question needs to be refused
+
     question = Question(**given)
     if out.exists() and not out.is_dir():
         raise InputError("the output is a file, a folder is needed", file=out, remedy="choose another --out")
@@ -134,6 +150,7 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     if one_pass is None:
         one_pass = len(rows) < len(files) or rows[0] > IN_MEMORY_ROWS
     repeat = {
+        "estimand": ESTIMANDS[question.unit],
         "level": question.level,
         "seed": question.seed,
         "input_digest": ":".join(digest_of(file) for file in files),
@@ -142,25 +159,51 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     answers = list((from_sums if one_pass else from_rows)(logs, targets, question, repeat))
     records = [record.to_record() for one in answers for record in one.evaluation.records]
     curves = [one.evaluation.curve.insert_column(0, pl.lit(one.policy).alias("target_policy")) for one in answers]
-    write(out / "estimates.parquet", pl.DataFrame(records, schema=RECORD_SCHEMA).write_parquet)
-    write(out / "curve.parquet", pl.concat(curves).write_parquet)
-    write(out / "comparison.parquet", comparison(answers, question).write_parquet)
+    estimates, curve, compared_all = estimates_of(answers, question), pl.concat(curves), comparison(answers, question)
+    told = propensities_of(logs)
+    diagnostics = {one.policy: {**one.told(), "propensities": told} for one in answers}
+    page = sheet(estimates, diagnostics, curve, compared_all)
+    write_json(out / "estimates.json", estimates)
+    write_json(out / "diagnostics.json", diagnostics)
+    write(out / "curve.parquet", curve.write_parquet)
+    write(out / "comparison.parquet", compared_all.write_parquet)
+    write(out / "report.html", lambda draft: draft.write_text(page, encoding="utf-8"))
     if question.by is not None:
         parts = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
         write(out / "segments.parquet", pl.DataFrame(parts, infer_schema_length=None).write_parquet)
-    told = propensities_of(logs)
-    verdicts = {one.policy: {**one.verdict(), "propensities": told} for one in answers}
-    text = json.dumps(verdicts, indent=2, allow_nan=False)
-    write(out / "verdict.json", lambda draft: draft.write_text(text + "\n", encoding="utf-8"))
     return records
+
+
+def estimates_of(answers: Sequence[Answer], question: Question) -> dict[str, object]:
+    """For `estimates.json`: what all share, a record per policy and estimator, and what was skipped and why.
+
+    A record's first interval is in closed form; those that followed stand in its `further`.
+    """
+    written: dict[tuple[object, ...], dict[str, Any]] = {}
+    skipped: list[dict[str, object]] = []
+    for one in answers:
+        for found in one.evaluation.records:
+            row = found.to_record()
+            if found.note is not None:
+                skipped.append({name: row[name] for name in ("target_policy", "estimator")} | {"reason": found.note})
+                continue
+            record = {name: row[field] for field, name in WRITTEN}
+            record["max_weight"] = finite_or_null(one.evaluation.diagnostics.max_weight)
+            first = written.setdefault((one.policy, found.estimator, found.parameter), record | {"further": []})
+            if first["interval"] != record["interval"]:
+                first["further"].append({name: record[name] for name in OF_INTERVALS})
+    row = answers[0].evaluation.records[0].to_record()
+    shared = {"per": question.unit, **{name: row[name] for name in SHARED}}
+    return {**shared, "estimates": list(written.values()), "skipped": skipped}
 
 
 def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict[str, Any]) -> Iterator[Answer]:
     """Each target policy, its rows in memory."""
-    logged_rows, mixed = scan(logs), None if question.loggers is None else scan(question.loggers)
-    wanted = scan(targets or logs)
+    logged_rows = completed(scan(logs), question.unit, question.cluster, file=logs)
+    mixed = None if question.loggers is None else scan(question.loggers)
+    wanted = logged_rows if targets is None else scan(targets)
     named = "target_policy" in wanted.collect_schema().names()
-    if targets is None and not named:
+    if not named:
         wanted = wanted.with_columns(target_policy=pl.lit("target"))
     for policy in policies(wanted, file=targets or logs):
         own = logged_rows.filter(pl.col("target_policy") == policy) if targets is None and named else logged_rows
@@ -172,6 +215,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 loggers=mixed,
                 kind=cast("Kind", question.kind),
                 discount=question.discount,
+                by_row=question.unit == "row",
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
                 file=", ".join(str(file) for file in (logs, targets, question.loggers) if file is not None),
@@ -193,7 +237,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
             ),
             summed(policy, steady, rounds, seed=question.seed),
             logged(rounds, seed=question.seed),
-            () if question.by is None else segments(rounds, labels(own, question.by, file=logs), question.level),
+            () if question.by is None else segments(rounds, labels(own, question, file=logs), question.level),
             () if question.half_width is None else plan(rounds, question.half_width, question.level),
         )
 
@@ -208,7 +252,15 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
         )
     from tasks.onepass import stats_by_policy  # it needs duckdb, which logs of usual size do without
 
-    for policy, stats in stats_by_policy(logs, targets, question.memory_limit, question.reward_range):
+    found = stats_by_policy(
+        logs,
+        targets,
+        question.memory_limit,
+        unit=question.unit,
+        cluster=question.cluster,
+        reward_range=question.reward_range,
+    )
+    for policy, stats in found:
         yield Answer(
             policy,
             evaluate_stats(
@@ -234,14 +286,18 @@ def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def labels(log: pl.LazyFrame, column: str, *, file: Path) -> np.ndarray:
-    """A column's value for each request, in the order of requests.
+def labels(log: pl.LazyFrame, question: Question, *, file: Path) -> np.ndarray:
+    """The value of the column `by` for each row or request, in their order.
 
     Raises:
         InputError: the column is not there, or differs within a request.
     """
+    column = FEEDBACK_NAMES.get(question.by or "", question.by or "")
     if column not in (names := log.collect_schema().names()):
         raise InputError("no such column", file=file, column=column, remedy=f"choose among: {', '.join(names)}")
+    if question.unit == "row":
+        rows = log.select("request", "position", label=pl.col(column).cast(pl.String)).sort("request", "position")
+        return rows.collect()["label"].to_numpy()
     found = log.group_by("request").agg(pl.col(column).first(), varies=pl.col(column).n_unique() > 1).sort("request")
     frame = found.collect()
     if wrong := int(frame["varies"].sum()):
@@ -252,10 +308,10 @@ def labels(log: pl.LazyFrame, column: str, *, file: Path) -> np.ndarray:
 
 
 def scan(path: Path) -> pl.LazyFrame:
-    """A Parquet file, lazily, after a look at its schema.
+    """A Parquet file, lazily, by our names of its columns, after a look at its schema.
 
     Raises:
-        InputError: it is not there, or not Parquet.
+        InputError: it is not there, not Parquet, or holds a column by two names.
     """
     if not path.is_file():
         raise InputError("no such file", file=path, remedy="give the path of a Parquet file")
@@ -264,7 +320,7 @@ def scan(path: Path) -> pl.LazyFrame:
         frame.collect_schema()
     except pl.exceptions.PolarsError as fault:
         raise unreadable(path, fault) from fault
-    return frame
+    return renamed(frame, file=path)
 
 
 def unreadable(path: Path, fault: Exception) -> InputError:
@@ -279,6 +335,12 @@ def write(target: Path, fill: Callable[[Path], object]) -> None:
     """Fill a draft beside the target, then rename it."""
     with aside(target) as draft:
         fill(draft)
+
+
+def write_json(target: Path, content: object) -> None:
+    """The content as JSON, which knows no number that is not finite."""
+    text = json.dumps(content, indent=2, allow_nan=False)
+    write(target, lambda draft: draft.write_text(text + "\n", encoding="utf-8"))
 
 
 def code_version() -> str | None:

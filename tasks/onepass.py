@@ -1,7 +1,7 @@
 """Stats of a Parquet log that may be larger than memory: DuckDB reads it once, and once more to count its requests."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,12 +9,16 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
+from duckdb import ColumnExpression, ConstantExpression
 
 from rlrec.errors import InputError
 from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
 from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
+from rlrec.ope.validation import reward_flags
+from rlrec.tables import spelled
 from tasks.database import connect, rows_of, run
+from tasks.feedback import Unit, roles
 from tasks.queries import (
     OpeCells,
     OpeHeaviest,
@@ -49,19 +53,31 @@ def parts(place: Path) -> Path:
     return place / "**" / "*.parquet" if place.is_dir() else place
 
 
-def policies_of(targets: Path, optional: Path, connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The target policies of a table; `target` where they have no name."""
-    found = rows_of(OpePolicies(targets=parts(targets), optional=optional), connection)
-    return [row["target_policy"] for row in found]
+@dataclass(frozen=True)
+class Files:
+    """Reads Parquet by our names of the columns; `optional` gives those that may be missing, as `roles` the others."""
+
+    optional: Path
+    connection: duckdb.DuckDBPyConnection
+    unit: Unit = "request"
+    cluster: str | None = None
+
+    def name(self, place: Path, relation: str, *, is_log: bool = True) -> None:
+        """Let statements read a file or folder as `relation`."""
+        names = self.connection.read_parquet(str(parts(place)), union_by_name=True).columns
+        found = spelled(names, file=place)
+        wide = self.connection.read_parquet([str(parts(place)), str(self.optional)], union_by_name=True)
+        columns = {ours: ColumnExpression(found.get(ours, ours)) for ours in (*found, *OPTIONAL)}
+        if is_log:
+            for role, column in roles(list(found), self.unit, self.cluster, file=place).items():
+                columns[role] = ConstantExpression(1) if column is None else ColumnExpression(found[column])
+        wide.select(*(column.alias(ours) for ours, column in columns.items())).create_view(relation)
 
 
-def joined(
-    logs: Path, targets: Path, optional: Path, policy: str, scratch: Path, connection: duckdb.DuckDBPyConnection
-) -> Path:
+def joined(policy: str, scratch: Path, connection: duckdb.DuckDBPyConnection) -> Path:
     """The log beside the targets of one policy, as a Parquet file."""
     file = scratch / "joined.parquet"
-    query = OpeJoined(logs=parts(logs), targets=parts(targets), optional=optional, target_policy=policy)
-    run(query, file, connection)
+    run(OpeJoined(target_policy=policy), file, connection)
     return file
 
 
@@ -71,18 +87,23 @@ def stats_of_parquet(
     optional: Path,
     connection: duckdb.DuckDBPyConnection,
     *,
+    unit: Unit = "request",
+    cluster: str | None = None,
     reward_range: tuple[float, float] | None = None,
     positions: Sequence[int] | None = None,
     file: object = None,
 ) -> Stats:
     """The sums of a log that also holds a target policy's columns. `positions` are those met, unless more may come.
 
+    By `unit` row, each row is a request of its own. `cluster` names the column that is read as the user.
+
     Raises:
         InputError: rows that cannot be evaluated, with codes, columns, counts and the first five events.
     """
     file = file or log
     low, high = reward_range or (-LARGEST, LARGEST)
-    rows: dict[str, Any] = {"log": parts(log), "optional": optional, "target_policy": policy}
+    Files(optional, connection, unit, cluster).name(log, "feedback")
+    rows: dict[str, Any] = {"target_policy": policy}
     found = columns_of(
         OpeCells(
             **rows,
@@ -124,12 +145,13 @@ def stats_of_parquet(
     stats.requests[requests["shard"]] = requests["requests"]
     size = tail_size(count)
     heaviest = columns_of(OpeHeaviest(**rows, heaviest=size + 1), connection)["weight"]
-    return replace(
+    stats = replace(
         stats,
         max_weight=float(found["max_weight"].max()),
         estimated_rows=int(found["estimated"].sum()),
         k_hat=tail_shape(heaviest[::-1]) if SMALLEST_TAIL <= size < count else np.nan,
     )
+    return stats.by_row() if unit == "row" else stats
 
 
 def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
@@ -157,7 +179,13 @@ def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, fil
 
 
 def stats_by_policy(
-    logs: Path, targets: Path | None, memory_limit: str, reward_range: tuple[float, float] | None
+    logs: Path,
+    targets: Path | None,
+    memory_limit: str,
+    *,
+    unit: Unit = "request",
+    cluster: str | None = None,
+    reward_range: tuple[float, float] | None = None,
 ) -> Iterator[tuple[str, Stats]]:
     """Each target policy and its sums. A log apart from its targets is joined on disk first, policy by policy.
 
@@ -169,9 +197,24 @@ def stats_by_policy(
         optional = optional_columns(scratch)
         place = ", ".join(str(file) for file in (logs, targets) if file is not None)
         try:
-            for policy in policies_of(targets or logs, optional, connection):
-                log = logs if targets is None else joined(logs, targets, optional, policy, scratch, connection)
-                yield policy, stats_of_parquet(log, policy, optional, connection, reward_range=reward_range, file=place)
+            files = Files(optional, connection, unit, cluster)
+            files.name(targets or logs, "targets", is_log=False)
+            if targets is not None:
+                files.name(logs, "log")
+            for row in rows_of(OpePolicies(), connection):
+                policy = row["target_policy"]
+                log = logs if targets is None else joined(policy, scratch, connection)
+                stats = stats_of_parquet(
+                    log,
+                    policy,
+                    optional,
+                    connection,
+                    unit=unit,
+                    cluster=cluster if targets is None else None,  # what was joined has it as its user
+                    reward_range=reward_range,
+                    file=place,
+                )
+                yield policy, stats
         except duckdb.BinderException as fault:
             raise InputError(
                 f"required columns are missing: {first_line(fault)}", file=place, remedy="docs/ope.md has both tables"
@@ -206,10 +249,15 @@ def refuse(query: OpeUnfitRows, connection: duckdb.DuckDBPyConnection, file: obj
     for one in problems:
         named = ", ".join(map(str, one["events"] or []))
         lines.append(f"  {one['code']} {one['column_name']}: {one['rows']:,} rows, first events {named}")
+    remedy = "correct these columns; docs/ope.md has the rules"
+    rewards = [one for one in problems if one["code"] == "OPE006" and one["least"] is not None]
+    if rewards:
+        least, greatest = rewards[0]["least"], rewards[0]["greatest"]
+        remedy += f"; rewards run from {least:g} to {greatest:g}: {reward_flags(least, greatest)}"
     raise InputError(
         "\n".join(["the log cannot be evaluated:", *lines]),
         file=file,
         column=", ".join(dict.fromkeys(one["column_name"] for one in problems)),
         rows=max(one["rows"] for one in problems),
-        remedy="correct these columns; docs/ope.md has the rules",
+        remedy=remedy,
     )

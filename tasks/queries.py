@@ -324,30 +324,23 @@ class Dialogues(Query):
 
 @dataclass(frozen=True, kw_only=True)
 class OpePolicies(Query):
-    """The target policies of a table. `optional` holds no rows, only the columns that a table may lack."""
+    """The target policies of the relation `targets`."""
 
     file = "ope/policies.sql"
-    targets: Path
-    optional: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpeJoined(Query):
-    """A log beside the rows of one target policy."""
+    """The relation `log` beside the rows of one target policy in the relation `targets`."""
 
     file = "ope/joined.sql"
-    logs: Path
-    targets: Path
-    optional: Path
     target_policy: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpeRows(Query):
-    """What reads the rows of one target policy from a log that holds the target's columns too."""
+    """What reads the rows of one target policy from the relation `feedback`, a log that holds the target's columns."""
 
-    log: Path
-    optional: Path
     target_policy: str
 
 

@@ -104,6 +104,7 @@ def evaluate(
     estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
+    estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
@@ -131,7 +132,7 @@ def evaluate(
         methods = () if rounds.reward_range is None else ("cressie_read",)
     for method in methods:
         answers += further(method, found, rounds, level, planned_users)
-    about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version)
+    about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version, estimand)
     logging_value = float(over_positions(rounds.rewards).mean())
     skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
     return concluded(about, estimates, answers, seen, curves, logging_value, skipped, rounds.notes)
@@ -147,6 +148,7 @@ def evaluate_stats(
     replicates: int = REPLICATES,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
+    estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
@@ -164,7 +166,7 @@ def evaluate_stats(
         for base in bases
     ]
     seen = diagnose_stats(stats, level)
-    about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version)
+    about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version, estimand)
     notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
     skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
     return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes)
@@ -191,6 +193,7 @@ class About:
     true_value: float | None
     input_digest: str | None
     code_version: str | None
+    estimand: str
 
 
 def concluded(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from rlrec.errors import InputError
@@ -132,6 +133,7 @@ class Rounds:
         loggers: Frame | None = None,
         kind: Kind = "item_position",
         discount: float = 1.0,
+        by_row: bool = False,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
@@ -142,12 +144,15 @@ class Rounds:
         then the reward from there on), the whole slate; `rlrec.ope.slates` names the estimators that this gives. Or of
         each step of a trajectory (request, position are episode, step; `q_hat`, `q_hat_target` are Q and V): PDIS.
         With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
+        `by_row` takes each row for a request of its own, in order of request and position: values are means over rows.
 
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
         """
         rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, kind=kind, file=file)
         frame = rows.frame
+        if by_row:
+            frame = frame.with_columns(request=pl.int_range(pl.len()), position=pl.lit(1))
         request = frame["request"].rank("dense").to_numpy().astype(np.int64) - 1
         position = frame["position"].rank("dense").to_numpy().astype(np.int64) - 1
         shape = (int(request[-1]) + 1, int(position.max()) + 1)

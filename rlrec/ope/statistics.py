@@ -5,7 +5,7 @@ each other, so they are what errors are computed from and what a bootstrap resam
 by position and by weight, four buckets an octave: min(w, λ) has exact sums for every λ on a bucket's edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, assert_never, get_args
 
@@ -150,6 +150,11 @@ class Stats:
             self.has_model and other.has_model,
             self.estimated_rows + other.estimated_rows,
         )
+
+    def by_row(self) -> "Stats":
+        """The same rows, each a request of its own: values are then means over rows."""
+        cells = self.cells.sum(axis=1, keepdims=True)
+        return replace(self, requests=cells[..., ROWS].sum(axis=(1, 2)), cells=cells)
 
     @cached_property
     def n(self) -> int:

@@ -8,7 +8,7 @@ OPE025 target without event.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import polars as pl
 
@@ -86,9 +86,19 @@ def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series, *, m
     if reward_range is not None:
         low, high = reward_range
         outside = finite("reward") & ~pl.col("reward").is_between(low, high)
-        says = f"lies outside the declared range [{low:g}, {high:g}] (seen: {rewards.min()} to {rewards.max()})"
-        rules.append(Rule("OPE006", "reward", outside, says, "declare the true range: --reward-min, --reward-max"))
+        seen = rewards.filter(rewards.is_finite())
+        least, greatest = (float(cast("float", end)) for end in (seen.min() or 0.0, seen.max() or 0.0))
+        says = f"lies outside the declared range [{low:g}, {high:g}] (seen: {least:g} to {greatest:g})"
+        rules.append(Rule("OPE006", "reward", outside, says, reward_flags(least, greatest)))
     return rules
+
+
+def reward_flags(least: float, greatest: float) -> str:
+    """What to do about rewards outside the declared range, by what was seen."""
+    return (
+        f"declare the range that rewards can have, not only that of this log: --reward-min {least:g} or less, "
+        f"--reward-max {greatest:g} or more"
+    )
 
 
 def joined_rules(has_model: bool) -> list[Rule]:

@@ -17,7 +17,7 @@ with logged as (
         rows_of_all.event is null or rows_of_all.request is null as nameless,
         coalesce(rows_of_all.propensity_source = 'estimated', false) as estimated,
         coalesce(rows_of_all.propensity_kind in ('slate', 'cascade'), false) as whole
-    from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+    from feedback as rows_of_all
     where coalesce(rows_of_all.target_policy, 'target') = $target_policy
 ),
 

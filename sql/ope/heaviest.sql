@@ -1,7 +1,7 @@
 -- Grain: one row per shown item among those of the largest weights.
 -- Columns: weight
 select rows_of_all.target_probability::double / rows_of_all.propensity::double as weight
-from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+from feedback as rows_of_all
 where coalesce(rows_of_all.target_policy, 'target') = $target_policy
 order by weight desc
 limit $heaviest

@@ -2,11 +2,11 @@
 -- Columns: event, request, user, position, reward, propensity, target_policy, target_probability, q_hat, q_hat_target,
 -- propensity_kind, propensity_source
 with logged as (
-    select * from read_parquet([$logs, $optional], union_by_name = true)
+    select * from log
 ),
 
 wanted as (
-    select * from read_parquet([$targets, $optional], union_by_name = true)
+    select * from targets
     where coalesce(target_policy, 'target') = $target_policy
 )
 

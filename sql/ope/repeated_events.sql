@@ -3,7 +3,7 @@
 select
     rows_of_all.event,
     count(*) as rows
-from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+from feedback as rows_of_all
 where coalesce(rows_of_all.target_policy, 'target') = $target_policy
 group by rows_of_all.event
 having count(*) > 1

@@ -9,7 +9,7 @@ with logged as (
                 then (md5_number_lower(rows_of_all.user::varchar) % 2147483647)::bigint
             else try_cast(rows_of_all.user as bigint)
         end as user_number
-    from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+    from feedback as rows_of_all
     where coalesce(rows_of_all.target_policy, 'target') = $target_policy
 ),
 

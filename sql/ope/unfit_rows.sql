@@ -1,8 +1,9 @@
 -- Bad rows: what makes rows of a log unfit, by code; asked once some are known to be.
--- Columns: code, column_name, rows, events (the first five)
+-- Columns: code, column_name, rows, events (the first five), least and greatest (finite reward of all rows)
 with judged as (
     select
         rows_of_all.event,
+        case when isfinite(rows_of_all.reward::double) then rows_of_all.reward::double end as reward,
         [
             case when rows_of_all.event is null then 'OPE001 event' end,
             case when rows_of_all.request is null then 'OPE002 request' end,
@@ -26,7 +27,7 @@ with judged as (
                 when not rows_of_all.target_probability between 0 and 1 then 'OPE022 target_probability'
             end
         ] as codes
-    from read_parquet([$log, $optional], union_by_name = true) as rows_of_all
+    from feedback as rows_of_all
     where coalesce(rows_of_all.target_policy, 'target') = $target_policy
 ),
 
@@ -35,14 +36,24 @@ named as (
         event,
         unnest(codes) as problem
     from judged
+),
+
+rewards as (
+    select
+        min(reward) as least,
+        max(reward) as greatest
+    from judged
 )
 
 select
     split_part(problem, ' ', 1) as code,
     split_part(problem, ' ', 2) as column_name,
     count(*) as rows,
-    arg_min(event, event, 5) as events
+    arg_min(event, event, 5) as events,
+    any_value(rewards.least) as least,
+    any_value(rewards.greatest) as greatest
 from named
+cross join rewards
 where problem is not null
 group by problem
 order by problem

@@ -96,7 +96,7 @@ def forest(results: Results) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(range(len(policies))), ticktext=names, range=[len(policies) - 0.5, -0.5], showgrid=False
     )
-    figure.update_xaxes(title="clicks per slate")
+    figure.update_xaxes(title=results.summary.value_unit)
     return framed(figure, height=90 + 64 * len(policies))
 
 

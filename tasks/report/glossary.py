@@ -33,6 +33,7 @@ ESTIMATORS = {
     "snips": ("SNIPS", "Self-normalised IPS: divided by the mean weight; steadier, slightly biased."),
     "dr": ("DR", "Doubly robust: a reward model corrected by reweighted clicks; right if either part is."),
     "sndr": ("SNDR", "Self-normalised DR."),
+    "cressie_read": ("Cressie-Read", "The most likely value given that weights average to 1; asymmetric interval."),
     "dm": ("DM", "Direct method: the reward model alone; its bias is not controlled."),
 }
 VERDICTS = {"trust": "trust", "caution": "caution", "no_support": "no support"}

@@ -96,7 +96,7 @@ def forest(results: Results) -> bytes:
         axes.set_yticks(range(len(policies)), [lines_of(results.name(policy)) for policy in policies])
         axes.set_ylim(len(policies) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("clicks per slate")
+        axes.set_xlabel(results.summary.value_unit)
         figure.legend(loc="outside upper center", ncols=len(estimators) + 1)
         return png(figure)
 

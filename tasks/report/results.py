@@ -142,6 +142,8 @@ class Summary(BaseModel):
     caveats: list[str] = Field(default_factory=list)
     level: float = 0.95
     """Coverage of the intervals in heldout, paired, truth and headline."""
+    value_unit: str = "clicks per slate"
+    """What off-policy values are counted in."""
     logging_policy: str = "logging"
     """Id of the policy that runs today."""
 

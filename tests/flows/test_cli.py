@@ -24,7 +24,7 @@ from tests.tiny import USERS, write_tiny
 ROOT = Path(__file__).resolve().parents[2]
 HELP_SECONDS = 0.5
 TRIES = 5
-LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
+LOG_COLUMNS = ("event_id", "action", "request_id", "user_id", "position", "reward", "propensity")
 HEAVY = ("torch", "prefect", "mlflow", "polars", "duckdb", "pyarrow", "rich")
 
 
@@ -123,19 +123,24 @@ def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
     logs, targets = logged
     result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--level", 0.9)
     assert result.exit_code == 0, result.output
-    written = pq.read_table(tmp_path / "ope" / "estimates.parquet").to_pylist()
-    (snips,) = [row for row in written if row["estimator"] == "snips" and row["method"] == "delta"]
+    written = json.loads((tmp_path / "ope" / "estimates.json").read_text())["estimates"]
+    (snips,) = [row for row in written if row["estimator"] == "snips" and row["interval"] == "delta"]
     assert snips["value"] == pytest.approx(0.5)  # half of the requests with the second item were clicked
     shown = next(line for line in result.stdout.splitlines() if "SNIPS" in line and "delta" in line)
     assert [cell.strip() for cell in shown.strip("│").split("│")] == [
         "SNIPS", *(cli.number(snips[name]) for name in ("value", "low", "high")), "delta"
     ]  # fmt: skip
+    again = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--fail-on", "caution")
+    assert again.exit_code == 0
     for words in (
         "second: trust",
         "90% from",
-        "400 requests of 50 users, effective sample size 200 rows; the log itself earned 0.25",
+        "400 rows of 50 users, effective sample size 200 rows; the log itself earned 0.25",
         "DR skipped: the targets have no columns q_hat and q_hat_target",
-        *(f"written: {tmp_path / 'ope' / name}" for name in ("estimates.parquet", "curve.parquet", "verdict.json")),
+        *(
+            f"written: {tmp_path / 'ope' / name}"
+            for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html")
+        ),
     ):
         assert words in result.stdout, words
 
@@ -145,19 +150,23 @@ def test_ope_names_the_rules_that_failed(logged, tmp_path):
     pq.write_table(pq.read_table(logs).slice(0, 40), logs)
     pq.write_table(pq.read_table(targets).slice(0, 40), targets)
     result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope")
-    verdict = json.loads((tmp_path / "ope" / "verdict.json").read_text())["second"]
+    verdict = json.loads((tmp_path / "ope" / "diagnostics.json").read_text())["second"]
     assert verdict["verdict"] == "no_support"
     assert "second: no_support" in result.stdout
     assert "  no_support: effective_sample_size is 20, limit 100" in result.stdout
     for failed in verdict["failed"]:
         assert f"{failed['grade']}: {failed['rule']} is " in result.stdout
+    for grade, code in (("caution", cli.EXIT_VERDICT), ("no_support", cli.EXIT_VERDICT), ("trust", cli.EXIT_INPUT)):
+        words = ("ope", "--logs", logs, "--target", targets, "--out", tmp_path / grade, "--fail-on", grade)
+        assert invoke(*words).exit_code == code
+    assert (tmp_path / "caution" / "estimates.json").exists()
 
 
 def test_ope_refuses_in_plain_words(logged, tmp_path):
     logs, _ = logged
     result = invoke("ope", "--logs", logs, "--target", logs, "--out", tmp_path / "ope")
     assert result.exit_code == cli.EXIT_INPUT
-    assert "target_policy, target_probability" in result.stderr
+    assert "target_probability" in result.stderr
     assert not (tmp_path / "ope").exists()
 
 
@@ -173,7 +182,7 @@ def test_ope_loads_no_torch_prefect_or_mlflow(logged, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
-    assert (tmp_path / "ope" / "verdict.json").exists()
+    assert (tmp_path / "ope" / "diagnostics.json").exists()
 
 
 def test_an_input_error_is_a_few_plain_lines_and_exit_code_two(tmp_path):
@@ -260,7 +269,7 @@ def test_help_teaches(words):
 
 def test_help_of_ope_names_the_columns_of_both_tables():
     text = invoke("ope", "--help").output
-    for name in (*LOG_COLUMNS, "target_policy", "target_probability", "q_hat", "q_hat_target"):
+    for name in (*LOG_COLUMNS, "target_policy", "target_probability", "q_hat", "q_target"):
         assert name in text, name
 
 

@@ -140,7 +140,7 @@ BAD = {
     "OPE004 position is empty": (spoil(LOG, "position", 11, None), TARGETS),
     "OPE004 position is repeated": (spoil(LOG, "position", 11, 1), TARGETS),
     "OPE006 reward is empty or not a number": (spoil(LOG, "reward", 11, float("nan")), TARGETS),
-    "OPE006 reward lies outside the declared range [0, 1] (seen: 0.0 to 1.5)": (spoil(LOG, "reward", 11, 1.5), TARGETS),
+    "OPE006 reward lies outside the declared range [0, 1] (seen: 0 to 1.5)": (spoil(LOG, "reward", 11, 1.5), TARGETS),
     "OPE007 propensity is empty": (spoil(LOG, "propensity", 11, None), TARGETS),
     "OPE007 propensity is not in": (spoil(LOG, "propensity", 11, 0.0), TARGETS),
     "OPE009 propensity_kind": (LOG.with_columns(propensity_kind=pl.lit("slate")), TARGETS),

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
-from tasks.estimates import RECORD_SCHEMA, estimate_from_parquet
+from tasks.estimates import estimate_from_parquet
 
 LOGGING, MEAN = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.5, 0.7])
+COLUMNS = ("estimator", "parameter", "value", "se", "low", "high", "interval", "validity", "n", "ess", "mean_weight")
 POLICIES = {"better": np.array([0.3, 0.3, 0.4]), "same": LOGGING}
 
 
@@ -53,12 +54,12 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert {r["target_policy"] for r in records} == set(POLICIES)
     for record in records:
         assert record["low"] <= truth[record["target_policy"]] <= record["high"]
-        assert set(record) == set(RECORD_SCHEMA)
     assert sorted(p.name for p in out.iterdir()) == [
         "comparison.parquet",
         "curve.parquet",
-        "estimates.parquet",
-        "verdict.json",
+        "diagnostics.json",
+        "estimates.json",
+        "report.html",
     ]
     rows = pl.read_parquet(out / "comparison.parquet").rows_by_key(
         ["reference", "target_policy"], named=True, unique=True
@@ -66,13 +67,26 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert rows["logging", "same"]["value"] == pytest.approx(0, abs=1e-3)  # SNDR smooths where the mean does not
     better = rows["logging", "better"]
     assert 0 < better["low"] < truth["better"] - truth["same"] < better["high"]
-    stored = pl.read_parquet(out / "estimates.parquet")
-    assert stored.to_dicts() == records
+    stored = json.loads((out / "estimates.json").read_text())
+    assert (stored["per"], stored["skipped"]) == ("row", [])
+    assert stored["estimand"] == "expected reward of a log row"
+    assert [(r["target_policy"], r["estimator"]) for r in stored["estimates"]] == list(
+        dict.fromkeys((r["target_policy"], r["estimator"]) for r in records)
+    )
+    first = stored["estimates"][0]
+    assert {*COLUMNS, "max_weight"} <= set(first)
+    intervals = [first, *first["further"]]
+    assert [(one["interval"], one["se"], one["low"], one["high"]) for one in intervals] == [
+        tuple(r[name] for name in ("method", "standard_error", "low", "high"))
+        for r in records
+        if (r["target_policy"], r["estimator"]) == (first["target_policy"], first["estimator"])
+    ]
+    assert first["max_weight"] == pytest.approx(max(POLICIES[first["target_policy"]] / LOGGING))
     curve = pl.read_parquet(out / "curve.parquet")
     assert curve.columns[:4] == ["target_policy", "base", "family", "lambda"]
     assert curve["family"].n_unique() == 5
     assert curve["bias_bound"].null_count() == curve["value"].null_count() == 0 or curve["bias_bound"].null_count() == 0
-    verdict = json.loads((out / "verdict.json").read_text())
+    verdict = json.loads((out / "diagnostics.json").read_text())
     assert set(verdict) == set(POLICIES)
     assert verdict["same"]["verdict"] in ("trust", "caution")
     same = next(r for r in records if r["target_policy"] == "same" and r["estimator"] == "ips")
@@ -113,7 +127,7 @@ def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
     log = pl.read_parquet(logs).filter(pl.col("device") == "phone")
     assert parts["n"].to_list() == [2_000 - len(log), len(log)]
     assert parts["logging_value"][1] == pytest.approx(log["reward"].mean())
-    planned = json.loads((tmp_path / "out" / "verdict.json").read_text())["better"]["plan"]
+    planned = json.loads((tmp_path / "out" / "diagnostics.json").read_text())["better"]["plan"]
     assert planned[0]["exploration"] == 0
     assert planned[0]["requests"] > planned[-1]["requests"] > 0
     for wrong, says in (("shape", "no such column"), ("event", "segments")):
@@ -124,7 +138,7 @@ def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
-    for file in ("estimates.parquet", "curve.parquet", "comparison.parquet", "verdict.json"):
+    for file in ("estimates.json", "curve.parquet", "comparison.parquet", "diagnostics.json", "report.html"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
@@ -136,6 +150,11 @@ def test_without_predictions_dr_is_skipped_and_said_so(files, tmp_path):
     assert notes["ips"] is None
     assert "skipped" in notes["dr"]
     assert "skipped" in notes["sndr"]
+    stored = json.loads((tmp_path / "out" / "estimates.json").read_text())
+    assert {(one["estimator"], one["reason"]) for one in stored["skipped"]} == {
+        (name, notes[name]) for name in ("dr", "sndr")
+    }
+    assert {one["estimator"] for one in stored["estimates"]} == {"ips", "snips"}
 
 
 def altered(path: Path, **columns: pl.Expr) -> None:

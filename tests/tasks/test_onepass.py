@@ -122,7 +122,7 @@ def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
     gaps = [pl.read_parquet(tmp_path / out / "comparison.parquet") for out in ("one", "two")]
     np.testing.assert_allclose(gaps[0]["value"], gaps[1]["value"], rtol=1e-9)
     np.testing.assert_allclose(gaps[0]["standard_error"], gaps[1]["standard_error"], rtol=0.2)
-    first, second = (json.loads((tmp_path / out / "verdict.json").read_text()) for out in ("one", "two"))
+    first, second = (json.loads((tmp_path / out / "diagnostics.json").read_text()) for out in ("one", "two"))
     for name in ("mean_weight", "k_hat", "max_weight", "second_moment"):
         assert first["new"]["diagnostics"][name] == pytest.approx(second["new"]["diagnostics"][name]), name
     assert (
