@@ -4,8 +4,10 @@ One generated log (`benchmarks.logs`) goes through DuckDB's bare copy of the csv
 through rlrec up to the checked and committed `base`, through the whole command `rlrec ingest`, which makes a corpus of
 it, too, and through the steps of the base in Polars and in pandas (`benchmarks.peers`). Each run is a process of its
 own, from its start to its end; rounds are interleaved, medians are shown. Whatever ingests must find what the generator
-planted, and the same repeats. `base` also tells the seconds of its parts; buckets are loaded side by side, and
-their seconds add up.
+planted, and the same repeats. `base` also tells the seconds of its parts. Two workers stage blocks and load buckets
+side by side: the seconds of `stage` are the clock's, those of the parts inside it (`block` cuts and parses lines,
+`accepted_rows` and `keep` number names and write; the rest is SQL) and of `load_bucket` (`write_partition` sorts and
+writes) add up over both.
 
 `peak` is the kernel's largest resident set of the process (mapped files included); `held` is the largest sample of the
 proportional set size of all its processes.
@@ -92,13 +94,19 @@ def ingest_base(csv: Path, out: Path, memory_limit: str) -> Run:
 
 def base(csv: Path, out: Path, memory_limit: str) -> None:
     """`increment` of `tasks.warehouse`, its parts timed; run by a process of its own."""
-    from tasks import loading, warehouse
+    from tasks import blocks, loading, staging, warehouse
     from tasks.manifest import writing
     from tasks.sources import fetch
 
     parts: dict[str, float] = {}
-    for module, name in ((loading, "stage"), (loading, "name_all"), (warehouse, "load_bucket"), (warehouse, "commit")):
-        clock(module, name, parts)
+    for place, names in (
+        (loading, ("stage", "name_all", "number_all", "write_partition")),
+        (blocks.Layout, ("block",)),
+        (staging, ("accepted_rows", "keep")),
+        (warehouse, ("load_bucket", "commit")),
+    ):
+        for name in names:
+            clock(place, name, parts)
     source = fetch(str(mapping_of(csv, out)), None)
     with writing(out / WAREHOUSE) as (before, work):
         settings = warehouse.settings_of(source, memory_limit)
@@ -109,11 +117,13 @@ def base(csv: Path, out: Path, memory_limit: str) -> None:
 def clock(module: ModuleType | type, name: str, parts: dict[str, float]) -> None:
     """Let a function or a method add its seconds to `parts`."""
     body: Callable[..., object] = getattr(module, name)
+    lock = threading.Lock()
 
     def timed(*arguments: object, **options: object) -> object:
         start = time.perf_counter()
         result = body(*arguments, **options)
-        parts[name] = parts.get(name, 0.0) + time.perf_counter() - start
+        with lock:
+            parts[name] = parts.get(name, 0.0) + time.perf_counter() - start
         return result
 
     setattr(module, name, timed)
