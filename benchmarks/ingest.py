@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from statistics import median
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,13 @@ from benchmarks.pipeline import MEGABYTE, ROOT, Memory
 ROWS, REPEATS, MEMORY_LIMIT = 10_000_000, 3, "1GB"
 LIMIT = "copy"
 KIBIBYTE = 1 << 10
+CLOCKED = {
+    "tasks.loading": ("stage", "name_all", "number_all", "write_partition"),
+    "tasks.blocks:Layout": ("block",),
+    "tasks.staging": ("accepted_rows", "keep"),
+    "tasks.warehouse": ("load_bucket", "commit"),
+}
+"""The parts of the base, by where they are called from."""
 COUNTED = ("accepted", "rejected", "repeats")
 WAREHOUSE, COUNTS, PARTS = "warehouse", "counts.json", "parts.json"
 COUNT_REPEATS = (
@@ -94,19 +102,14 @@ def ingest_base(csv: Path, out: Path, memory_limit: str) -> Run:
 
 def base(csv: Path, out: Path, memory_limit: str) -> None:
     """`increment` of `tasks.warehouse`, its parts timed; run by a process of its own."""
-    from tasks import blocks, loading, staging, warehouse
+    from tasks import warehouse
     from tasks.manifest import writing
     from tasks.sources import fetch
 
     parts: dict[str, float] = {}
-    for place, names in (
-        (loading, ("stage", "name_all", "number_all", "write_partition")),
-        (blocks.Layout, ("block",)),
-        (staging, ("accepted_rows", "keep")),
-        (warehouse, ("load_bucket", "commit")),
-    ):
+    for place, names in CLOCKED.items():
         for name in names:
-            clock(place, name, parts)
+            clock(resolve_name(place), name, parts)
     source = fetch(str(mapping_of(csv, out)), None)
     with writing(out / WAREHOUSE) as (before, work):
         settings = warehouse.settings_of(source, memory_limit)

@@ -83,7 +83,6 @@ class Question:
             raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
         if self.kind not in KINDS:
             raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
-
         if self.per is not None and self.per not in UNITS:
             raise InputError(f"no mean per {self.per!r}", remedy=f"choose among: {', '.join(UNITS)}")
         if self.per == "row" and self.kind != "item_position":

@@ -23,7 +23,7 @@ from tasks.artifacts import settle_all
 from tasks.database import BrokenCheckError, connect, execute, run
 from tasks.linkage import agreement
 from tasks.manifest import BASE, DataFile, Frozen, Input, Manifest, key_of, read_manifest, write_manifest
-from tasks.parts import NAMED, NAMES, OF_ONE_USER, Keys, bucket_rows, number
+from tasks.parts import NAMED, NAMES, OF_ONE_USER, Keys, bucket_rows, days_in, number, parts_in
 from tasks.queries import Query
 from tasks.sources.rawfiles import PACKED, digest_of_raw
 from tasks.staging import MOMENT, PLACED, REJECTS, STAGED, TEXT, Feed, Staged, stage
@@ -97,7 +97,7 @@ def prepare(
         if table not in NAMED
     }
     parts: dict[str, list[str]] = {table: [] for table in NAMED}
-    keys, days = Keys(), set[date]()
+    keys = Keys()
     held = {part.key for part in before.inputs} if before else set[tuple[str, str, str]]()
     fresh, digests = set[tuple[str, str, str]](), dict[Path, str]()
     generation = before.generation + 1 if before else 1
@@ -118,14 +118,14 @@ def prepare(
                 continue
             fresh.add(record.key)
             inputs.append(record)
-            days |= part.days
             if part.table in NAMED:
                 parts[part.table].append(str(part.parts))
             elif part.counts.accepted:
                 staged[part.table].append(str(part.parts / "*.parquet"))
         if not inputs:
             return None
-        grain = before.grain if before else settings.grain or grain_for(days)
+        folders = [folder for some in parts.values() for folder in some]
+        grain = before.grain if before else settings.grain or grain_for(days_in(parts_in(folders)))
         found = agreement(
             tuple(staged["items"]), tuple(staged["links"]), tuple(staged["triples"]), work, connection,
             no_genre=settings.no_genre,
@@ -136,7 +136,6 @@ def prepare(
             rounded = {name: value if value is None else round(value, 4) for name, value in measured.items()}
             base = base.model_copy(update={"links_fit": found.fits, "agreement": rounded})
         old = [str(warehouse / file.path) for file in base.of("vocabulary")]
-        folders = [folder for some in parts.values() for folder in some]
         names = name_all(base, staged, folders, old, work, connection, generation, settings.no_genre)
         number_all(folders, (*old, *(file for _, file, _ in names)), keys, work, connection)
     prepared = Prepared(
@@ -176,8 +175,9 @@ def input_of(feed: Feed, staged: Staged, number: int, generation: int) -> Input:
 def empty(work: Path, name: str, schema: pa.Schema) -> str:
     """A Parquet file without rows, so that a statement always finds its columns."""
     file = work / "empty" / f"{name}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(schema.empty_table(), file)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(schema.empty_table(), file)
     return str(file)
 
 
@@ -323,7 +323,7 @@ def load_bucket(work: Path, bucket: int, into: Path) -> list[DataFile]:
     ids = {kind: work / IDS / kind for kinds in NAMED.values() for kind in kinds}
     with connect(scratch, prepared.memory_limit, share=WORKERS, part=DATABASE) as connection:
         for table, folders in prepared.parts.items():
-            parts = [part for folder in folders for part in sorted(Path(folder).glob("*.arrow"))]
+            parts = parts_in(folders)
             if not parts:
                 continue
             query = queries.BaseRows(grain=base.grain)

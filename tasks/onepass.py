@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -27,6 +26,7 @@ from tasks.queries import (
     OpeRepeatedEvents,
     OpeRequests,
     OpeRising,
+    OpeShown,
     OpeUnfitRows,
     Query,
 )
@@ -103,11 +103,10 @@ def stats_of_parquet(
     file = file or log
     low, high = reward_range or (-LARGEST, LARGEST)
     Files(optional, connection, unit, cluster).name(log, "feedback")
-    rows: dict[str, Any] = {"target_policy": policy}
+    shown = OpeShown(target_policy=policy, shards=SHARDS)
+    connection.sql(shown.text, params=shown.parameters).create_view("shown")
     found = columns_of(
         OpeCells(
-            **rows,
-            shards=SHARDS,
             buckets=BUCKETS,
             per_octave=BUCKETS_PER_OCTAVE,
             first_octave=FIRST_OCTAVE,
@@ -119,7 +118,7 @@ def stats_of_parquet(
     if not len(found["rows"]):
         raise InputError("the log has no rows", file=file, remedy="hand over a log with at least one shown item")
     if found["unfit"].sum():
-        refuse(OpeUnfitRows(**rows, reward_min=low, reward_max=high), connection, file)
+        refuse(OpeUnfitRows(reward_min=low, reward_max=high), connection, file)
     count, predicted = int(found["rows"].sum()), int(found["predicted"].sum())
     if 0 < predicted < count:
         raise InputError(
@@ -141,10 +140,10 @@ def stats_of_parquet(
     stats = Stats.empty(len(places), has_model=predicted > 0)
     place = np.searchsorted(places, found["position"])
     stats.cells[found["shard"], place, found["bucket"]] = np.column_stack([found[name] for name in SUMS])
-    requests = requests_of(rows, connection, file)
+    requests = requests_of(connection, file)
     stats.requests[requests["shard"]] = requests["requests"]
     size = tail_size(count)
-    heaviest = columns_of(OpeHeaviest(**rows, heaviest=size + 1), connection)["weight"]
+    heaviest = columns_of(OpeHeaviest(heaviest=size + 1), connection)["weight"]
     stats = replace(
         stats,
         max_weight=float(found["max_weight"].max()),
@@ -154,12 +153,12 @@ def stats_of_parquet(
     return stats.by_row() if unit == "row" else stats
 
 
-def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
+def requests_of(connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
     """Requests by shard. A log in order proves itself free of repetitions; any other is grouped, which takes memory."""
-    rising = columns_of(OpeRising(**rows, shards=SHARDS), connection)
+    rising = columns_of(OpeRising(), connection)
     if rising["chains"].sum() == 1 and not rising["falls"].sum():
         return rising
-    if repeated := rows_of(OpeRepeatedEvents(**rows), connection, SHOWN_EVENTS):
+    if repeated := rows_of(OpeRepeatedEvents(), connection, SHOWN_EVENTS):
         named = ", ".join(str(row["event"]) for row in repeated)
         raise InputError(
             f"OPE001, OPE021 an event has several rows, first events {named}",
@@ -168,7 +167,7 @@ def requests_of(rows: dict[str, Any], connection: duckdb.DuckDBPyConnection, fil
             rows=sum(row["rows"] for row in repeated),
             remedy="keep one row per event and policy",
         )
-    requests = columns_of(OpeRequests(**rows, shards=SHARDS), connection)
+    requests = columns_of(OpeRequests(), connection)
     for column, code, says, remedy in (
         ("several_users", "OPE002", "requests have several users", "a request belongs to one user"),
         ("repeated_positions", "OPE004", "requests repeat a position", "one row per request and position"),

@@ -7,8 +7,9 @@ ids, an array by key holds them, and reading a bucket is looking numbers up.
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -101,6 +102,26 @@ def write_names(kind: str, texts: pa.Array, owner: pa.Array, folder: Path, stem:
     target = made(folder / "names" / kind) / f"{stem}.parquet"
     pq.write_table(names, target, compression="lz4", use_dictionary=False, write_statistics=False)
     return first
+
+
+def days_in(parts: Iterable[Path]) -> set[date]:
+    """The days on which the rows of some parts lie."""
+    found: set[date] = set()
+    for part in parts:
+        with pa.memory_map(str(part)) as file:
+            place = pa.ipc.open_file(file).schema.get_field_index("moment")
+            found |= days_of(pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[place])).read_all())
+    return found
+
+
+def days_of(rows: pa.Table) -> set[date]:
+    """The days on which rows lie that have a time."""
+    return set(rows["moment"].cast(pa.date32()).unique().drop_null().to_pylist())
+
+
+def parts_in(folders: Iterable[str]) -> list[Path]:
+    """The parts, in the order of the source."""
+    return [part for folder in folders for part in sorted(Path(folder).glob("*.arrow"))]
 
 
 def made(folder: Path) -> Path:

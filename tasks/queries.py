@@ -338,18 +338,19 @@ class OpeJoined(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeRows(Query):
-    """What reads the rows of one target policy from the relation `feedback`, a log that holds the target's columns."""
+class OpeShown(Query):
+    """The rows of one target policy in the relation `feedback`, each with its shard: what the others call `shown`."""
 
+    file = "ope/shown.sql"
     target_policy: str
+    shards: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeCells(OpeRows):
+class OpeCells(Query):
     """The sums of a log, by shard of users, position and bucket of weights."""
 
     file = "ope/cells.sql"
-    shards: int
     buckets: int
     per_octave: int
     first_octave: int
@@ -358,23 +359,21 @@ class OpeCells(OpeRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeRising(OpeRows):
+class OpeRising(Query):
     """The requests of each shard, by comparing each row to the one before: without memory, if the log is in order."""
 
     file = "ope/rising.sql"
-    shards: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeRequests(OpeRows):
+class OpeRequests(Query):
     """The requests of each shard, and those that contradict themselves, whatever the order of the log."""
 
     file = "ope/requests.sql"
-    shards: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeHeaviest(OpeRows):
+class OpeHeaviest(Query):
     """The largest weights."""
 
     file = "ope/heaviest.sql"
@@ -382,14 +381,14 @@ class OpeHeaviest(OpeRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeRepeatedEvents(OpeRows):
+class OpeRepeatedEvents(Query):
     """Events with more than one row."""
 
     file = "ope/repeated_events.sql"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpeUnfitRows(OpeRows):
+class OpeUnfitRows(Query):
     """Rows that cannot be evaluated, by code."""
 
     file = "ope/unfit_rows.sql"

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,6 @@ STAGED: dict[str, dict[str, pa.DataType]] = {
 """The columns that a staging statement gives for each table (sql/staging/README.md)."""
 PLACED = {"line": pa.int64(), "feed": pa.int32(), "place": pa.int32()}
 ACCEPTED = pc.field("reason").is_null() & pc.field("filter").is_null()
-EPOCH = date(1970, 1, 1)
 GROUP = ["rejected_column", "reason", "filter"]
 REJECTS = pa.schema(
     [
@@ -96,7 +94,7 @@ class Reason:
 class Staged:
     """A raw file after staging: a folder of its accepted rows, a Parquet file of its rejects, the counts, its SHA-256.
 
-    Tables that are kept by user lie in parts (`tasks/parts.py`), others in Parquet files; `days`: on which they lie.
+    Tables that are kept by user lie in parts (`tasks/parts.py`), others in Parquet files.
     """
 
     name: str
@@ -106,7 +104,6 @@ class Staged:
     counts: Counts
     reasons: tuple[Reason, ...]
     sha256: str
-    days: frozenset[date]
 
 
 def stage(
@@ -128,7 +125,7 @@ def stage(
     parts.mkdir(parents=True)
     reader, keys = Reader(feed.file, feed.form), keys or Keys()
     blocks = iter(reader)
-    total, lock, days = Tally(), threading.Lock(), set[int]()
+    total, lock = Tally(), threading.Lock()
     rejects = folder / "rejects.parquet"
     with pq.ParquetWriter(rejects, REJECTS, compression="zstd") as quarantine, Workers(connection) as workers:
 
@@ -140,11 +137,9 @@ def stage(
                     return
                 for place, rows in enumerate(judged(feed, block, cursor)):
                     accepted = accepted_rows(feed, rows)
-                    some = days_of(accepted)
                     keep(feed, accepted, parts, f"{block.first_line:012d}-{place:03d}", buckets, keys, connection)
                     with lock:
                         total.add_rows(rows)
-                        days.update(some)
                         write_rejects(feed, block, rows, quarantine)
                 with lock:
                     total.add_lines(block)
@@ -156,8 +151,7 @@ def stage(
         raise BrokenCheckError(f"{feed.name}: the lines do not add up: {counts}")
     if counts.rows != counts.accepted + counts.quarantined + sum(counts.dropped.values()):
         raise BrokenCheckError(f"{feed.name}: the rows do not add up: {counts}")
-    at = frozenset(EPOCH + timedelta(days=day) for day in days)
-    staged = Staged(feed.name, feed.statement.table, parts, rejects, counts, total.told(), reader.sha256, at)
+    staged = Staged(feed.name, feed.statement.table, parts, rejects, counts, total.told(), reader.sha256)
     refuse_many_rejects(feed, staged, max_reject_share)
     return staged
 
@@ -277,14 +271,6 @@ def keep(
         write_part(feed.statement.table, rows, parts, stem, buckets, keys, connection)
     else:
         pq.write_table(rows, parts / f"{stem}.parquet", compression="lz4")
-
-
-def days_of(rows: pa.Table) -> list[int]:
-    """On which days, counted from 1970, rows lie that have a time."""
-    if "moment" not in rows.column_names:
-        return []
-    days = pc.call_function("drop_null", [pc.call_function("unique", [rows["moment"].cast(pa.date32())])])
-    return days.cast(pa.int32()).to_pylist()
 
 
 def write_rejects(feed: Feed, block: Block, judged: pa.Table, target: pq.ParquetWriter) -> None:

@@ -82,31 +82,44 @@ def curve(
         if np.isfinite(worst):
             mass = misplaced_mass(rounds, bent, family, parameter, 1 - level, pilot)
         flat = bent.reshape(-1)
-        missed = np.nan if truth is None else value - truth
         rows.append(
-            {
-                "base": base,
-                "family": family,
-                "lambda": parameter,
-                "value": value,
-                "variance": variance,
-                "se": error,
-                "bias_plugin": bias,
-                "bias_bound": worst * mass,
-                "mse_plugin": variance + bias**2,
-                "mse_plugin_debiased": variance + max(0.0, bias**2 - noise),
-                "mse_bound": variance + (worst * mass) ** 2,
+            point(base, family, parameter, value, variance, error, bias, noise, worst * mass, times, truth)
+            | {
                 "ess": effective(flat),
                 "clipped_share": np.count_nonzero(bent < weights) / shown,
                 "mass_missing": 1 - float(flat.sum()) / shown,
-                "ci_low": value - times * error,
-                "ci_high": value + times * error,
-                "true_bias": missed,
-                "true_mse": missed**2,
-                "bound_validity": "asymptotic" if is_ratio(base) else "finite",
             }
         )
     return pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def point(
+    base: Base, family: str, parameter: float, value: float, variance: float, error: float, bias: float, noise: float,
+    bound: float, times: float, truth: float | None,
+) -> dict[str, object]:  # fmt: skip
+    """What follows of a point of the curve, whoever summed it.
+
+    `noise` is the variance of `bias`, `times` the quantile of the interval.
+    """
+    missed = np.nan if truth is None else value - truth
+    return {
+        "base": base,
+        "family": family,
+        "lambda": parameter,
+        "value": value,
+        "variance": variance,
+        "se": error,
+        "bias_plugin": bias,
+        "bias_bound": bound,
+        "mse_plugin": variance + bias**2,
+        "mse_plugin_debiased": variance + max(0.0, bias**2 - noise),
+        "mse_bound": variance + bound**2,
+        "ci_low": value - times * error,
+        "ci_high": value + times * error,
+        "true_bias": missed,
+        "true_mse": missed**2,
+        "bound_validity": "asymptotic" if is_ratio(base) else "finite",
+    }
 
 
 def centred(phi: Float64[Array, "N"], rounds: Rounds) -> tuple[float, Float64[Array, "C"]]:

@@ -12,7 +12,7 @@ import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
 from rlrec.ope.bounds import above
-from rlrec.ope.curve import SCHEMA
+from rlrec.ope.curve import SCHEMA, point
 from rlrec.ope.diagnostics import QUANTILES, Diagnostics
 from rlrec.ope.intervals import REPLICATES, Interval, from_replicates, resamples
 from rlrec.ope.likelihood import cressie_read
@@ -110,28 +110,12 @@ def clip_curve(
         heavy = float(by_bucket[places:, ROWS].sum())
         squared = float(by_bucket[:places, WEIGHT_SQUARED].sum()) + (limit**2 * heavy if heavy else 0.0)
         weight = float(units[:, 1].sum())
-        missed = np.nan if truth is None else value - truth
         found.append(
-            {
-                "base": base,
-                "family": "clip",
-                "lambda": limit,
-                "value": value,
-                "variance": variance,
-                "se": error,
-                "bias_plugin": bias,
-                "bias_bound": worst * mass,
-                "mse_plugin": variance + bias**2,
-                "mse_plugin_debiased": variance + max(0.0, bias**2 - noise),
-                "mse_bound": variance + (worst * mass) ** 2,
+            point(base, "clip", limit, value, variance, error, bias, noise, worst * mass, upper, truth)
+            | {
                 "ess": weight**2 / squared if squared > 0 else 0.0,
                 "clipped_share": heavy / rows,
                 "mass_missing": 1 - weight / rows,
-                "ci_low": value - upper * error,
-                "ci_high": value + upper * error,
-                "true_bias": missed,
-                "true_mse": missed**2,
-                "bound_validity": "asymptotic" if is_ratio(base) else "finite",
             }
         )
     return pl.DataFrame(found, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))

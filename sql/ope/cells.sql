@@ -4,11 +4,8 @@
 with logged as (
     select
         rows_of_all.position,
-        case
-            when typeof(rows_of_all.user) = 'VARCHAR'
-                then (md5_number_lower(rows_of_all.user::varchar) % 2147483647)::bigint
-            else try_cast(rows_of_all.user as bigint)
-        end as user_number,
+        rows_of_all.user_number,
+        rows_of_all.shard,
         rows_of_all.reward::double as reward,
         rows_of_all.propensity::double as propensity,
         rows_of_all.target_probability::double as target_probability,
@@ -17,14 +14,13 @@ with logged as (
         rows_of_all.event is null or rows_of_all.request is null as nameless,
         coalesce(rows_of_all.propensity_source = 'estimated', false) as estimated,
         coalesce(rows_of_all.propensity_kind in ('slate', 'cascade'), false) as whole
-    from feedback as rows_of_all
-    where coalesce(rows_of_all.target_policy, 'target') = $target_policy
+    from shown as rows_of_all
 ),
 
 weighed as (
     select
         position,
-        ((xor(user_number, user_number >> 31) & 2147483647) * 2654435761 % 4294967296 * $shards) >> 32 as shard,
+        shard,
         reward,
         coalesce(q_hat_target, 0) as direct,
         coalesce(q_hat, 0) as prediction,

@@ -3,7 +3,6 @@
 select
     rows_of_all.event,
     count(*) as rows
-from feedback as rows_of_all
-where coalesce(rows_of_all.target_policy, 'target') = $target_policy
+from shown as rows_of_all
 group by rows_of_all.event
 having count(*) > 1

@@ -6,13 +6,9 @@ with logged as (
         rows_of_all.event,
         rows_of_all.request,
         rows_of_all.position,
-        case
-            when typeof(rows_of_all.user) = 'VARCHAR'
-                then (md5_number_lower(rows_of_all.user::varchar) % 2147483647)::bigint
-            else try_cast(rows_of_all.user as bigint)
-        end as user_number
-    from feedback as rows_of_all
-    where coalesce(rows_of_all.target_policy, 'target') = $target_policy
+        rows_of_all.user_number,
+        rows_of_all.shard
+    from shown as rows_of_all
 ),
 
 compared as (
@@ -26,7 +22,7 @@ compared as (
 )
 
 select
-    ((xor(user_number, user_number >> 31) & 2147483647) * 2654435761 % 4294967296 * $shards) >> 32 as shard,
+    shard,
     count_if(event_before is null or request <> request_before) as requests,
     count_if(event_before is null) as chains,
     count_if(

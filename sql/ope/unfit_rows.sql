@@ -27,8 +27,7 @@ with judged as (
                 when not rows_of_all.target_probability between 0 and 1 then 'OPE022 target_probability'
             end
         ] as codes
-    from feedback as rows_of_all
-    where coalesce(rows_of_all.target_policy, 'target') = $target_policy
+    from shown as rows_of_all
 ),
 
 named as (

@@ -14,10 +14,11 @@ import duckdb
 
 from tasks.blocks import Block, Reader
 from tasks.database import connect
+from tasks.parts import days_of
 from tasks.queries import Own
 from tasks.sources.infer import MOST_SHOWN, are_numbers, clock_of, sample, written
 from tasks.sources.mapping import Mapping
-from tasks.staging import EPOCH, Counts, Feed, Tally, accepted_rows, days_of, judged, rejects_of
+from tasks.staging import Counts, Feed, Tally, accepted_rows, judged, rejects_of
 
 RECORDS = 100_000
 BLOCK_BYTES = 1 << 20
@@ -104,7 +105,7 @@ def preview_file(feed: Feed, connection: duckdb.DuckDBPyConnection, rows: int, r
             tally.add_rows(found)
             accepted = accepted_rows(feed, found)
             first += accepted.sort_by("line").slice(0, rows - len(first)).drop_columns(["feed"]).to_pylist()
-            days |= {EPOCH + timedelta(days=day) for day in days_of(accepted)}
+            days |= days_of(accepted)
             rejects += [
                 Reject(row["line"], row["column"], row["reason"], block.raw(row["line"]))
                 for row in rejects_of(found)[: rows - len(rejects)]

@@ -1,29 +1,26 @@
 """The benchmark on the real logs gives the values that other software gave."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.open_bandit import BTS, measured, pairs, published, read
+from tests.needs import lack
 
 pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
+def folder(data: Path) -> Path:
     """The logs as published."""
-    data = os.environ.get("RLREC_TEST_DATA")
-    if not data:
-        pytest.skip("RLREC_TEST_DATA is not set")
-    return Path(data) / "open-bandit"
+    return data / "open-bandit"
 
 
 def test_the_published_relative_value_of_the_simulated_table(folder):
     reference = folder.parent.parent / "reference" / "ope_cases.json"
     if not reference.is_file():
-        pytest.skip("no reference values beside the shared data")
+        lack("data", "no reference values beside the shared data")
     (_, found, target), (_, back, _) = measured(folder, "all", published(reference))
     assert found.estimates["ips"].value / found.logging_value == pytest.approx(1.198126, abs=1e-6)
     assert target.clicked.mean() == pytest.approx(0.0042)

@@ -1,7 +1,6 @@
 """Shapes are checked at run time in these tests; reference values are read where they lie, or the test is skipped."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +10,15 @@ from jaxtyping import install_import_hook
 install_import_hook("rlrec.ope", "beartype.beartype")
 
 from rlrec.ope.rounds import Rounds  # noqa: E402  # the hook must be in place first
+from tests.needs import lack  # noqa: E402  # as above
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of shared data."""
-    folder = os.environ.get("RLREC_TEST_DATA")
-    if not folder:
-        pytest.skip("RLREC_TEST_DATA is not set")
-    return Path(folder)
-
-
-@pytest.fixture(scope="session")
-def reference(shared: Path) -> dict:
+def reference(data: Path) -> dict:
     """Values computed by other software."""
-    file = shared.parent / "reference" / "ope_cases.json"
+    file = data.parent / "reference" / "ope_cases.json"
     if not file.is_file():
-        pytest.skip("no reference values beside the shared data")
+        lack("data", "no reference values beside the shared data")
     return json.loads(file.read_text())
 
 

@@ -26,9 +26,9 @@ class World:
         g = np.random.default_rng(seed)
         action = g.choice(ITEMS, size=count, p=self.logging)
         reward = (g.random(count) < self.mean[action]).astype(float)
-        tile = lambda policy: np.tile(policy, (count, 1))  # noqa: E731  # reads as a word
-        choices = Choices(np.tile(np.eye(ITEMS), (count, 1, 1)), tile(self.target), action)
-        return Rounds.of(reward, self.logging[action], self.target[action]), choices, tile(self.logging)
+        logging, target = (np.tile(policy, (count, 1)) for policy in (self.logging, self.target))
+        choices = Choices(np.tile(np.eye(ITEMS), (count, 1, 1)), target, action)
+        return Rounds.of(reward, self.logging[action], self.target[action]), choices, logging
 
     def exact(self, weights: np.ndarray) -> float:
         """The expectation of w·r over the log."""

@@ -85,10 +85,10 @@ def test_reference_slates(reference):
 
 
 @pytest.mark.data
-def test_published_figure_of_the_open_bandit_data(shared, reference):
+def test_published_figure_of_the_open_bandit_data(data, reference):
     pl = pytest.importorskip("polars")
     case = reference["extra_obd_all_random_to_bts"]
-    log = pl.read_csv(shared / "open-bandit" / "random" / "all" / "all.csv.gz")
+    log = pl.read_csv(data / "open-bandit" / "random" / "all" / "all.csv.gz")
     counts = np.array(case["input"]["pi_e_counts"] if "pi_e_counts" in case["input"] else case["pi_e_counts"])
     position = log["position"].rank("dense").to_numpy().astype(int) - 1
     target = counts[log["item_id"].to_numpy(), position] / 100_000

@@ -24,9 +24,9 @@ def test_reference_values(reference, twelve):
 
 
 @pytest.mark.data
-def test_a_log_without_support_says_nothing(shared):
+def test_a_log_without_support_says_nothing(data):
     """Two rows' worth of weight in ten thousand: the interval is the range of the reward, as vw-estimators says too."""
-    log = pl.read_csv(shared / "open-bandit" / "bts" / "women" / "women.csv.gz")
+    log = pl.read_csv(data / "open-bandit" / "bts" / "women" / "women.csv.gz")
     rounds = Rounds.of(log["click"].to_numpy(), log["propensity_score"].to_numpy(), np.full(len(log), 1 / 46))
     _, interval = answer(rounds)
     assert (interval.low, interval.high) == (0, 1)

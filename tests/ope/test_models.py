@@ -110,7 +110,10 @@ def test_more_robust_minimises_the_variance_of_dr_itself():
 
     predict = more_robust(ridge=0.0)(rounds, coarse)
     best = predict(np.eye(ACTIONS))
-    error = lambda theta: clustered(dr(with_theta(theta)), rounds, 0.95).standard_error  # noqa: E731
+
+    def error(theta: np.ndarray) -> float:
+        return clustered(dr(with_theta(theta)), rounds, 0.95).standard_error
+
     squares = least_squares(ridge=0.0)(rounds, coarse)(np.eye(ACTIONS))
     assert error(best) < error(squares)
     for step in 0.05 * np.eye(ACTIONS):

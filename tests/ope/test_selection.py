@@ -68,9 +68,9 @@ def test_what_is_unavailable_is_listed_and_a_changing_decision_warns(healthy):
 
 
 @pytest.mark.data
-def test_a_log_without_support_is_refused(shared):
+def test_a_log_without_support_is_refused(data):
     """Bernoulli Thompson logs of the women's campaign judged for the uniform policy: one row has 69 % of the weight."""
-    log = pl.read_csv(shared / "open-bandit" / "bts" / "women" / "women.csv.gz")
+    log = pl.read_csv(data / "open-bandit" / "bts" / "women" / "women.csv.gz")
     items = log["item_id"].n_unique()
     rounds = Rounds.of(
         log["click"].to_numpy(), log["propensity_score"].to_numpy(), np.full(len(log), 1 / 46), reward_range=(0.0, 1.0)

@@ -136,8 +136,7 @@ def test_pseudoinverse_is_unbiased_for_sums_over_items_also_without_replacement(
     truth = target.probability @ additive.sum(axis=1)
     assert logging.probability @ found.contributions == pytest.approx(truth, rel=1e-9)
     assert logging.probability @ weights == pytest.approx(1)
-    spread = lambda w: logging.probability @ w**2  # noqa: E731  # reads as a definition
-    assert spread(weights) < spread(target.probability / logging.probability)
+    assert logging.probability @ weights**2 < logging.probability @ (target.probability / logging.probability) ** 2
 
 
 def test_pseudoinverse_of_a_product_logger_is_the_sum_of_ratios():

@@ -52,9 +52,8 @@ def every() -> tuple[Trajectories, np.ndarray, np.ndarray]:
     assert times.sum() == LISTED
     length = np.repeat([len(states) for _, states, _ in rows], times)
     mask = np.arange(STEPS) < length[:, None]
-    pad = lambda one: one + [0] * (STEPS - len(one))  # noqa: E731  # reads as a word
-    state = np.repeat([pad(states) for _, states, _ in rows], times, axis=0)
-    action = np.repeat([pad(actions) for _, _, actions in rows], times, axis=0)
+    padded = ([one[part] + [0] * (STEPS - len(one[part])) for one in rows] for part in (1, 2))
+    state, action = (np.repeat(part, times, axis=0) for part in padded)
     given = (REWARD[state, action], LOGGING[state, action], TARGET[state, action], mask)
     return Trajectories(*given, discount=DISCOUNT), state, action
 

@@ -1,5 +1,6 @@
 """Parts: rows whose names are numbers come back as they were, whatever the parts and buckets they lie in."""
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.database import BrokenCheckError, connect
-from tasks.parts import NAMED, Keys, bucket_rows, number, write_part
+from tasks.parts import NAMED, Keys, bucket_rows, days_in, number, parts_in, write_part
 from tasks.staging import PLACED, STAGED
 
 TABLE = "events"
@@ -53,7 +54,7 @@ def read(folder: Path, buckets: int, keys: Keys) -> list[pl.DataFrame]:
     """The rows of each bucket, with names in place of ids."""
     known = numbered(folder, keys)
     ids = {kind: folder / "ids" / kind for kind in NAMED[TABLE]}
-    parts = sorted(folder.glob("*.arrow"))
+    parts = parts_in([str(folder)])
     found: list[pl.DataFrame] = []
     for bucket in range(buckets):
         rows = pl.DataFrame(bucket_rows(parts, bucket, TABLE, ids).read_all())
@@ -91,6 +92,14 @@ def test_rows_come_back_as_they_were_whatever_the_parts_and_buckets(parts, bucke
     assert sum(map(len, users)) == len(set().union(*users))  # a user lies in one bucket
     untimed = found.filter(pl.col("moment").is_null())["place"]
     assert untimed.n_unique() == len(untimed) == found["place"].count()  # only rows without a time need their place
+
+
+def test_the_days_of_parts_are_those_of_their_timed_rows(connection, tmp_path):
+    day = 86_400
+    for stem, times in (("1", [0, day - 1, None]), ("2", [3 * day, None])):
+        rows = [(f"u{n}", "i", None, at) for n, at in enumerate(times)]
+        write_part(TABLE, staged(rows), tmp_path, stem, 4, Keys(), connection)
+    assert days_in(parts_in([str(tmp_path)])) == {date(1970, 1, 1), date(1970, 1, 4)}
 
 
 def test_sessions_of_two_users_have_two_names(connection, tmp_path):
