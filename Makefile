@@ -48,6 +48,7 @@ bench: .venv/installed ## Seconds and memory of the pipeline's stages, of ingest
 	@if [ -n "$$RLREC_TEST_DATA" ]; then $(BIN)/python -m benchmarks.propensities && $(BIN)/python -m benchmarks.open_bandit; fi
 	$(BIN)/python -m benchmarks.ope
 	$(BIN)/python -m benchmarks.launches
+	$(BIN)/python -m benchmarks.coverage
 
 # A broken or too old Python is found here, before pip spends minutes.
 .venv/made:

@@ -52,8 +52,8 @@ class World:
         """What a policy earns a request."""
         return float((policy * self.mean).sum(axis=1).mean())
 
-    def log(self, rows: int, generator: np.random.Generator) -> Rounds:
-        """About `rows` requests of users who keep their context and their loyalty."""
+    def log(self, rows: int, generator: np.random.Generator, max_weight: float | None = None) -> Rounds:
+        """About `rows` requests of users who keep their context and their loyalty; `max_weight` is declared."""
         requests = 1 + generator.poisson(REQUESTS - 1, size=max(rows // REQUESTS, 2))
         user = np.repeat(np.arange(len(requests)), requests)
         context = generator.integers(CONTEXTS, size=len(requests))[user]
@@ -62,7 +62,12 @@ class World:
         item = (generator.random(len(user))[:, None] * depth[:, -1:] >= depth).sum(axis=1)
         clicked = generator.random(len(user)) < loyalty * self.mean[context, item]
         return Rounds.of(
-            clicked, self.recorded[context, item], self.candidate[context, item], cluster=user, reward_range=(0.0, 1.0)
+            clicked,
+            self.recorded[context, item],
+            self.candidate[context, item],
+            cluster=user,
+            reward_range=(0.0, 1.0),
+            max_weight=max_weight,
         )
 
 
