@@ -242,6 +242,12 @@ def estimate(
         float | None,
         typer.Option(help="The greatest target probability over propensity there can be, where one is proven."),
     ] = None,
+    actions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many actions could be shown at every position; tells whether propensities fit them."
+        ),
+    ] = None,
     loggers: Annotated[
         Path | None, typer.Option(help="Parquet: what each of several logging policies would have given to every row.")
     ] = None,
@@ -351,6 +357,7 @@ def estimate(
             reward_min=reward_min,
             reward_max=reward_max,
             max_weight=max_weight,
+            actions=actions,
             loggers=loggers,
             kind=kind,
             discount=discount,

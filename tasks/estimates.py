@@ -44,6 +44,7 @@ class Question:
     """What is asked of a log, and what is declared about it.
 
     Bias bounds and bounded intervals need both ends of the reward range. `kind` says what both probabilities are of.
+    `actions` is how many could be shown at every position, where the log does not list its candidates.
     `loggers` holds every logging policy's probability of every shown item: their mixture stands for the propensity.
     The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
     `cluster` names the column whose values are independent of each other; None is the user, else the request.
@@ -57,6 +58,7 @@ class Question:
     reward_min: float | None = None
     reward_max: float | None = None
     max_weight: float | None = None
+    actions: int | None = None
     loggers: Path | None = None
     kind: str = "item_position"
     discount: float = 1.0
@@ -104,6 +106,7 @@ class Question:
         asked = {
             "--loggers": self.loggers is not None,
             "--kind": self.kind != "item_position",
+            "--actions": self.actions is not None,
             "--estimator": bool(self.estimators),
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
             "--by": self.by is not None,
@@ -215,6 +218,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 kind=cast("Kind", question.kind),
                 discount=question.discount,
                 by_row=question.unit == "row",
+                actions=question.actions,
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
                 file=", ".join(str(file) for file in (logs, targets, question.loggers) if file is not None),

@@ -123,6 +123,7 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
         cluster=log.context.numpy(),
         q_hat=(serving.q_hat[log.context].gather(1, places) * theta).numpy(),
         q_hat_target=direct[log.context].numpy(),
+        actions=np.full(log.items.shape, serving.contexts.candidates.shape[1]),
         reward_range=(0.0, 1.0),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from jaxtyping import Float64
-from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
+from scipy.special import stdtrit, xlogy  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
 from rlrec.ope.estimators import dr, ips
 from rlrec.ope.intervals import cluster_error
@@ -15,6 +15,7 @@ Array = np.ndarray
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 BUCKETS_PER_OCTAVE = 4
+HEAVIEST = 10  # rows that an estimate should survive without
 TAIL_SHARE = 0.2  # of the weights, at most, are fitted; Vehtari et al. 2024
 TAIL_ROOTS = 3  # and at most this many times √n
 SMALLEST_TAIL = 5
@@ -28,8 +29,11 @@ class Diagnostics:
     effective_sample_size (Σw)²/Σw² and its share of the rows, pooled, and position by position; max_row_share and
     max_cluster_share of Σw; mean_weight with its clustered z against 1; missing_mass max(0, 1 - mean w) and
     missing_mass_low, 1 - its upper confidence limit: target probability where the logger never went; k_hat of the
-    Pareto tail; overlap mean min(w, 1), an estimate of 1 - total variation; second_moment mean w² (Rényi-2);
-    variance_ratio of DR to IPS.
+    Pareto tail; overlap mean min(w, 1), an estimate of 1 - total variation; second_moment mean w² (Rényi-2) and
+    divergence mean w ln w, of the target policy from the logging policy (Kullback-Leibler, nats); variance_ratio of DR
+    to IPS; model_gain, the share of the rewards' squared deviation from their position's mean that q̂ explains;
+    inverse_propensity, mean 1/p over the mean number of actions, with its clustered z against 1: the mean weight of a
+    policy that shows each of them equally often; without_heaviest, SNIPS without the ten heaviest rows.
     """
 
     requests: int
@@ -53,6 +57,11 @@ class Diagnostics:
     weight_quantiles: tuple[float, ...]
     variance_ratio: float
     propensity_estimated: bool
+    divergence: float = np.nan
+    model_gain: float = np.nan
+    inverse_propensity: float = np.nan
+    inverse_propensity_z: float = np.nan
+    without_heaviest: float = np.nan
 
 
 def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
@@ -64,6 +73,7 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
     error = cluster_error(over_positions(weights - mean * rounds.counts), rounds) * len(rounds) / rows.size
     times = float(stdtrit(max(rounds.clusters - 1, 1), 0.5 + level / 2))
     by_user = rounds.per_cluster(over_positions(weights))
+    calibration, calibration_z = inverse_propensity(rounds)
     return Diagnostics(
         requests=len(rounds),
         rows=rows.size,
@@ -86,6 +96,11 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
         weight_quantiles=tuple(float(q) for q in np.quantile(rows, QUANTILES)),
         variance_ratio=variance_ratio(rounds),
         propensity_estimated=rounds.propensity_estimated,
+        divergence=float(xlogy(rows, rows).sum()) / rows.size,
+        model_gain=model_gain(rounds),
+        inverse_propensity=calibration,
+        inverse_propensity_z=calibration_z,
+        without_heaviest=without_heaviest(rounds),
     )
 
 
@@ -101,6 +116,46 @@ def variance_ratio(rounds: Rounds) -> float:
         return np.nan
     plain = cluster_error(ips(rounds).contributions, rounds)
     return (cluster_error(dr(rounds).contributions, rounds) / plain) ** 2 if plain > 0 else np.nan
+
+
+def model_gain(rounds: Rounds) -> float:
+    """1 - Σ(r - q̂)² / Σ(r - mean of its position)²: above 0 the predictions beat a constant for each position."""
+    if rounds.q_hat is None:
+        return np.nan
+    shown = rounds.mask.sum(axis=0)
+    constant = rounds.rewards.sum(axis=0) / np.maximum(shown, 1)
+    around = float((rounds.rewards**2).sum() - (shown * constant**2).sum())
+    return 1 - float((rounds.residuals**2).sum()) / around if around > 0 else np.nan
+
+
+def inverse_propensity(rounds: Rounds) -> tuple[float, float]:
+    """mean 1/p over the mean number of actions, and the clustered z of their difference; E 1/p is that number wherever
+    the logger gives each of them a chance. Not a number where the actions are not counted.
+    """
+    if rounds.actions is None:
+        return np.nan, np.nan
+    inverse = rounds.shown(1 / np.where(rounds.mask, rounds.propensity, 1.0))
+    actions = rounds.shown(rounds.actions)
+    expected = float(actions.sum())
+    ratio = float(inverse.sum()) / expected
+    error = cluster_error(over_positions(inverse - ratio * actions), rounds) * len(rounds) / expected
+    return ratio, (ratio - 1) / error if error > 0 else (0.0 if ratio == 1 else np.nan)
+
+
+def without_heaviest(rounds: Rounds, count: int = HEAVIEST) -> float:
+    """SNIPS without the rows of largest weight; not a number where a position keeps none."""
+    weights = rounds.weights
+    if weights.size <= count:
+        return np.nan
+    heaviest = np.unravel_index(np.argpartition(weights, -count, axis=None)[-count:], weights.shape)
+    spared = weights[heaviest]
+    mass, reward = weights.sum(axis=0), (weights * rounds.rewards).sum(axis=0)
+    np.subtract.at(mass, heaviest[1], spared)
+    np.subtract.at(reward, heaviest[1], spared * rounds.rewards[heaviest])
+    kept = rounds.mask.sum(axis=0) > np.bincount(heaviest[1], weights=spared > 0, minlength=rounds.positions)
+    if not (kept & (mass > 0))[rounds.shares > 0].all():
+        return np.nan
+    return float((rounds.shares * reward / np.where(mass > 0, mass, 1.0)).sum())
 
 
 def pareto_shape(weights: Float64[Array, "R"]) -> float:

@@ -9,7 +9,7 @@ import polars as pl
 
 from rlrec.errors import InputError
 from rlrec.ope.curve import curve as curve_of
-from rlrec.ope.diagnostics import Diagnostics, diagnose
+from rlrec.ope.diagnostics import Diagnostics, diagnose, weight_histogram
 from rlrec.ope.estimators import UNTUNED, Estimate, named
 from rlrec.ope.guarantees import betting, truncated
 from rlrec.ope.intervals import (
@@ -23,9 +23,9 @@ from rlrec.ope.intervals import (
 )
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
-from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
+from rlrec.ope.selection import LARGEST_Z, Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
-from rlrec.ope.summary import clip_curve, diagnose_stats, intervals_of, likelihood_of
+from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
@@ -80,15 +80,17 @@ class Evaluation:
     verdict: Verdict
     logging_value: float
     notes: tuple[str, ...]
+    weights: pl.DataFrame
 
     def to_record(self) -> dict[str, object]:
-        """Verdict, diagnostics and selections for JSON."""
+        """Verdict, diagnostics, selections and the histogram of the weights for JSON."""
         return {
             **self.verdict.to_record(),
             "logging_value": self.logging_value,
             "diagnostics": finite_only(asdict(self.diagnostics)),
             "selections": [finite_only(asdict(one)) for one in self.selections],
             "notes": list(self.notes),
+            "weights": [finite_only(one) for one in self.weights.to_dicts()],
         }
 
 
@@ -135,7 +137,9 @@ def evaluate(
     about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version, estimand)
     logging_value = float(over_positions(rounds.rewards).mean())
     skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
-    return concluded(about, estimates, answers, seen, curves, logging_value, skipped, rounds.notes)
+    notes = (*rounds.notes, *remarks(seen))
+    weights = weight_histogram(rounds)
+    return concluded(about, estimates, answers, seen, curves, logging_value, skipped, notes, weights)
 
 
 def evaluate_stats(
@@ -169,7 +173,18 @@ def evaluate_stats(
     about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version, estimand)
     notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
     skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
-    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes)
+    weights = histogram_of(stats)
+    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes, weights)
+
+
+def remarks(seen: Diagnostics) -> tuple[str, ...]:
+    """What no rule of the verdict says."""
+    if not abs(seen.inverse_propensity_z) > LARGEST_Z:
+        return ()
+    return (
+        f"1/propensity averages to {seen.inverse_propensity:.3g} times the number of actions "
+        f"(z = {seen.inverse_propensity_z:.1f}): these are hardly the probabilities that the logger drew with",
+    )
 
 
 class Answer(NamedTuple):
@@ -205,6 +220,7 @@ def concluded(
     logging_value: float,
     skipped: Sequence[str],
     notes: tuple[str, ...],
+    weights: pl.DataFrame,
 ) -> Evaluation:
     """The verdict, the rules' choices marked in the curves, a record per answer and per estimator that was skipped."""
     selections: list[Selection] = []
@@ -245,7 +261,7 @@ def concluded(
     gap = Interval("none", about.level, np.nan, np.nan, "asymptotic")
     why = "skipped: the targets have no columns q_hat and q_hat_target"
     records += [record(Answer(base, np.nan, gap), why) for base in skipped]
-    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, notes)
+    return Evaluation(estimates, tuple(records), seen, frame, tuple(selections), verdict, logging_value, notes, weights)
 
 
 def further(

@@ -13,7 +13,7 @@ import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from rlrec.errors import InputError
-from rlrec.ope.validation import Frame, Kind, matched
+from rlrec.ope.validation import ACTIONS, Frame, Kind, matched
 
 Array = np.ndarray
 LARGEST = float(np.finfo(np.float64).max)
@@ -25,8 +25,9 @@ class Rounds:
     """What was shown, what came back, and how likely both policies were to show it.
 
     `mask` True counts. `q_hat` predicts the reward of the shown item at its position, `q_hat_target` its expectation
-    under the target policy, Σ_i π(i at k | x) q(x, i, k). `cluster` numbers the users from 0. `reward_range` (of one
-    position) and `max_weight` are declared by whoever knows them; neither is ever read off the sample.
+    under the target policy, Σ_i π(i at k | x) q(x, i, k). `actions` counts what could have been shown there instead,
+    itself included; diagnostics alone read it. `cluster` numbers the users from 0. `reward_range` (of one position)
+    and `max_weight` are declared by whoever knows them; neither is ever read off the sample.
     """
 
     reward: Float64[Array, "N K"]
@@ -38,6 +39,7 @@ class Rounds:
     q_hat_target: Float64[Array, "N K"] | None = None
     reward_range: tuple[float, float] | None = None
     max_weight: float | None = None
+    actions: Float64[Array, "N K"] | None = None
     propensity_estimated: bool = False
     notes: tuple[str, ...] = ()
 
@@ -59,6 +61,7 @@ class Rounds:
             "target_probability": (self.target_probability, 0.0, 1.0, "a number in [0, 1]"),
             "q_hat": (self.q_hat, -LARGEST, LARGEST, "a finite number"),
             "q_hat_target": (self.q_hat_target, -LARGEST, LARGEST, "a finite number"),
+            "actions": (self.actions, 1.0, LARGEST, "a number of actions"),
         }
         for name, (values, low, high, wanted) in checks.items():
             if values is None:
@@ -90,6 +93,7 @@ class Rounds:
         cluster: Array | None = None,
         q_hat: Array | None = None,
         q_hat_target: Array | None = None,
+        actions: Array | None = None,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         propensity_estimated: bool = False,
@@ -103,7 +107,8 @@ class Rounds:
         """
 
         tables = {"reward": reward, "propensity": propensity, "target_probability": target_probability}
-        tables |= {k: v for k, v in (("q_hat", q_hat), ("q_hat_target", q_hat_target)) if v is not None}
+        given = {"q_hat": q_hat, "q_hat_target": q_hat_target, "actions": actions}
+        tables |= {name: values for name, values in given.items() if values is not None}
         tables = {name: wide(np.asarray(values, dtype=np.float64)) for name, values in tables.items()}
         shape = tables["reward"].shape
         shown = np.ones(shape, dtype=bool) if mask is None else wide(np.asarray(mask, dtype=bool))
@@ -134,6 +139,7 @@ class Rounds:
         kind: Kind = "item_position",
         discount: float = 1.0,
         by_row: bool = False,
+        actions: int | None = None,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
@@ -145,6 +151,7 @@ class Rounds:
         each step of a trajectory (request, position are episode, step; `q_hat`, `q_hat_target` are Q and V): PDIS.
         With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
         `by_row` takes each row for a request of its own, in order of request and position: values are means over rows.
+        `actions` is how many could be shown at every position; without it the log's `candidates` are counted.
 
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
@@ -174,6 +181,9 @@ class Rounds:
         else:
             propensity = table("propensity", 1.0)
         target_probability, reward = table("target_probability", 0.0), table("reward", 0.0)
+        counted = None
+        if kind == "item_position" and (actions is not None or ACTIONS in frame.columns):
+            counted = np.full(shape, float(actions)) if actions is not None else table(ACTIONS, 1.0)
         q_hat, direct = (table(name, 0.0) if rows.has_model else None for name in ("q_hat", "q_hat_target"))
         if kind == "trajectory":  # after its end a trajectory goes on with reward 0: normalised forms divide by all
             ratios = np.where(mask, target_probability / propensity, 1.0).cumprod(axis=1)
@@ -196,6 +206,7 @@ class Rounds:
             q_hat_target=direct,
             reward_range=reward_range,
             max_weight=max_weight,
+            actions=counted,
             propensity_estimated=rows.propensity_estimated,
             notes=rows.notes,
         )

@@ -23,6 +23,7 @@ from rlrec.ope.statistics import (
     ROWS,
     WEIGHT,
     WEIGHT_SQUARED,
+    WEIGHTED_REWARD,
     Base,
     Stats,
     edges,
@@ -119,6 +120,22 @@ def clip_curve(
             }
         )
     return pl.DataFrame(found, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def histogram_of(stats: Stats) -> pl.DataFrame:
+    """`rlrec.ope.diagnostics.weight_histogram`, with one bucket below the first edge and one above the last."""
+    by_bucket = stats.totals.sum(axis=0)
+    low = np.concatenate(([0.0, 0.0], edges()))
+    met = by_bucket[:, ROWS] > 0
+    return pl.DataFrame(
+        {
+            "low": low,
+            "high": np.concatenate(([0.0], low[2:], [np.inf])),
+            "rows": by_bucket[:, ROWS].astype(np.int64),
+            "weight": by_bucket[:, WEIGHT],
+            "weighted_reward": by_bucket[:, WEIGHTED_REWARD],
+        }
+    ).filter(met)
 
 
 def diagnose_stats(stats: Stats, level: float = 0.95) -> Diagnostics:

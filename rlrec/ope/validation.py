@@ -21,6 +21,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 LOG_NOTES = ("propensity_kind", "propensity_source")
+CANDIDATES, ACTIONS = "candidates", "actions"  # the list that was drawn from, and how long it was
 MODEL_COLUMNS = ("q_hat", "q_hat_target")
 NAMED_EVENTS = 5
 ROUNDING = 1e-9
@@ -214,7 +215,11 @@ def matched(
             column="target_policy",
             remedy=f"choose one of: {', '.join(map(str, known))}",
         )
-    kept = [name for name in (*LOG_NOTES, "logging_policy") if name in log_names and name not in needed]
+    kept: list[str | pl.Expr] = [
+        name for name in (*LOG_NOTES, "logging_policy") if name in log_names and name not in needed
+    ]
+    if isinstance(logged.lazy().collect_schema().get(CANDIDATES), pl.List):
+        kept.append(pl.col(CANDIDATES).list.len().cast(pl.Float64).alias(ACTIONS))
     log = as_numbers(
         logged.lazy().select(*needed, *kept).collect(), [n for n in ("reward", "propensity") if n in needed], file=file
     )

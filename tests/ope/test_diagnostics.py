@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import genpareto
 
 from rlrec.ope.diagnostics import diagnose, pareto_shape, weight_histogram
+from rlrec.ope.estimators import snips
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import Bandit
@@ -105,3 +106,38 @@ def test_pareto_shape_of_a_short_tail_is_drawn_towards_one_half():
     """The weak prior counts like ten values of the tail, here of 45; uniform tails have shape -1."""
     draws = np.random.default_rng(0).uniform(size=225)
     assert -0.85 < pareto_shape(draws) < -0.5
+
+
+def test_divergence_is_kullback_leiblers_on_an_exact_log():
+    logging, target = np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.3, 0.5]])
+    exact = Bandit(logging, target, np.full((1, 3), 0.5)).exact(10)
+    assert diagnose(exact).divergence == pytest.approx(float((target * np.log(target / logging)).sum()))
+
+
+def test_inverse_propensities_count_the_actions():
+    """E 1/p is the number of actions; half the propensity, twice the count, and far from chance."""
+    world = Bandit(np.array([[0.5, 0.3, 0.2]]), np.array([[0.2, 0.3, 0.5]]), np.full((1, 3), 0.5))
+    exact = world.exact(10, actions=np.full(10, 3))
+    assert diagnose(exact).inverse_propensity == pytest.approx(1)
+    sampled = world.sample(5_000, np.random.default_rng(0), actions=np.full(5_000, 3))
+    assert abs(diagnose(sampled).inverse_propensity_z) < 4
+    halved = Rounds.of(**(columns_of(sampled) | {"propensity": sampled.propensity / 2, "actions": sampled.actions}))
+    assert diagnose(halved).inverse_propensity == pytest.approx(2 * diagnose(sampled).inverse_propensity)
+    assert diagnose(halved).inverse_propensity_z > 4
+    assert np.isnan(diagnose(world.exact(10)).inverse_propensity)
+
+
+def test_model_gain_is_0_for_the_mean_of_each_position_and_1_for_the_truth():
+    rounds = random_rounds(5, count=50, k=2)
+    mean = np.broadcast_to(rounds.reward.mean(axis=0), rounds.reward.shape)
+    gains = [diagnose(Rounds.of(**(columns_of(rounds) | {"q_hat": q}))).model_gain for q in (mean, rounds.reward)]
+    assert gains == pytest.approx([0.0, 1.0], abs=1e-12)
+    assert np.isnan(diagnose(Rounds.of(np.ones(5), np.ones(5), np.ones(5))).model_gain)
+
+
+def test_without_heaviest_is_snips_of_the_others():
+    rounds = random_rounds(6, count=60)
+    kept = np.argsort(rounds.weights[:, 0])[:-10]
+    others = Rounds.of(**{name: values[kept] for name, values in columns_of(rounds).items()})
+    assert diagnose(rounds).without_heaviest == pytest.approx(snips(others).value)
+    assert np.isnan(diagnose(random_rounds(6, count=10)).without_heaviest)

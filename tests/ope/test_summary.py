@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 
 from rlrec.ope.curve import curve
-from rlrec.ope.diagnostics import diagnose
+from rlrec.ope.diagnostics import diagnose, weight_histogram
 from rlrec.ope.estimators import clipped_ips
 from rlrec.ope.evaluation import evaluate, evaluate_stats
 from rlrec.ope.likelihood import cressie_read, units_of
-from rlrec.ope.statistics import Stats
-from rlrec.ope.summary import clip_curve, diagnose_stats, likelihood_of
+from rlrec.ope.statistics import Stats, edges
+from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, likelihood_of
 from tests.ope.test_statistics import ragged
 from tests.ope.worlds import TWO_CONTEXTS
 
@@ -142,3 +142,12 @@ def test_one_is_an_edge():
     rounds = world(200, 40)
     (at_one,) = clip_curve(Stats.of(rounds), "ips").filter(pl.col("lambda") == 1.0).to_dicts()
     assert at_one["value"] == pytest.approx(clipped_ips(rounds, 1.0).value)
+
+
+def test_histogram_of_sums_is_that_of_the_rows():
+    rounds = ragged(3, 400, 2, users=40)
+    one, two = histogram_of(Stats.of(rounds)), weight_histogram(rounds)
+    inner = pl.col("low") >= edges()[0]
+    columns = ("rows", "weight", "weighted_reward")
+    np.testing.assert_allclose(*(table.filter(inner).select(columns).to_numpy() for table in (one, two)), rtol=1e-12)
+    assert one.select(columns).sum().row(0) == pytest.approx(two.select(columns).sum().row(0))

@@ -204,3 +204,22 @@ def test_neither_torch_nor_prefect_nor_mlflow_is_loaded(files, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_candidates_or_a_number_of_actions_tell_whether_propensities_fit(files, tmp_path):
+    logs, targets = files
+    log = pl.read_parquet(logs)
+    listed = log.with_columns(pl.lit([0, 1, 2]).alias("candidates"))
+    halved = listed.with_columns(pl.col("propensity") / 2)
+    seen = {}
+    for name, table, given in (("listed", listed, {}), ("counted", log, {"actions": 3}), ("halved", halved, {})):
+        table.write_parquet(tmp_path / f"{name}.parquet")
+        estimate_from_parquet(tmp_path / f"{name}.parquet", targets, tmp_path / name, **given)
+        seen[name] = json.loads((tmp_path / name / "diagnostics.json").read_text())["same"]
+    assert seen["listed"] == seen["counted"]
+    right, wrong = (seen[name]["diagnostics"]["inverse_propensity"] for name in ("listed", "halved"))
+    assert wrong == pytest.approx(2 * right)
+    assert right == pytest.approx(1, abs=0.1)
+    assert not seen["listed"]["notes"]
+    assert "1/propensity averages to" in seen["halved"]["notes"][0]
+    assert sum(bucket["rows"] for bucket in seen["listed"]["weights"]) == len(log)
