@@ -285,7 +285,7 @@ def estimate(
         list[str] | None,
         typer.Option(
             help="A further interval, repeat as needed: cressie_read, truncated, hoeffding, empirical_bernstein, "
-            "confidence_sequence, betting."
+            "confidence_sequence, betting, bootstrap_basic, bootstrap_bca, bootstrap_blocks (with --cluster DAY)."
         ),
     ] = None,
     planned_users: Annotated[

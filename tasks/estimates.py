@@ -87,6 +87,11 @@ class Question:
             raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
         if self.per is not None and self.per not in UNITS:
             raise InputError(f"no mean per {self.per!r}", remedy=f"choose among: {', '.join(UNITS)}")
+        if "bootstrap_blocks" in (self.methods or ()) and self.cluster is None:
+            raise InputError(
+                "bootstrap_blocks draws runs of days",
+                remedy="name the column that numbers or dates them: --cluster day",
+            )
         if self.per == "row" and self.kind != "item_position":
             raise InputError(f"--kind {self.kind} is about whole requests", remedy="leave --per row out")
 

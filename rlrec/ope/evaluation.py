@@ -15,6 +15,7 @@ from rlrec.ope.guarantees import betting, truncated
 from rlrec.ope.intervals import (
     REPLICATES,
     Interval,
+    Resampling,
     bootstrap,
     clustered,
     confidence_sequence,
@@ -31,7 +32,10 @@ from rlrec.ope.transforms import Family
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
 RULES: tuple[Rule, ...] = ("mse_bound", "slope")
-Method = Literal["cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"]
+Method = Literal[
+    "cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting",
+    "bootstrap_basic", "bootstrap_bca", "bootstrap_blocks",
+]  # fmt: skip
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -133,7 +137,7 @@ def evaluate(
     if methods is None:
         methods = () if rounds.reward_range is None else ("cressie_read",)
     for method in methods:
-        answers += further(method, found, rounds, level, planned_users)
+        answers += further(method, found, rounds, level, planned_users, seed=seed, replicates=replicates)
     about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version, estimand)
     logging_value = float(over_positions(rounds.rewards).mean())
     skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
@@ -265,12 +269,20 @@ def concluded(
 
 
 def further(
-    method: str, found: Sequence[Estimate], rounds: Rounds, level: float, planned_users: int | None
+    method: str,
+    found: Sequence[Estimate],
+    rounds: Rounds,
+    level: float,
+    planned_users: int | None,
+    *,
+    seed: int,
+    replicates: int,
 ) -> list[Answer]:
     """What a method can say.
 
     cressie_read has a value of its own; truncated and betting are about IPS; hoeffding and empirical_bernstein about
-    IPS and DR; confidence_sequence about every estimator found. What they need declared, they ask for.
+    IPS and DR; confidence_sequence about every estimator found, the bootstraps about those that can be
+    resampled. What they need declared, they ask for.
 
     Raises:
         InputError: a method that is none, or one that lacks what it needs.
@@ -305,6 +317,11 @@ def further(
                 Answer(one.estimator, one.value, confidence_sequence(one, rounds, level, planned_users), one.parameter)
                 for one in found
             ]
+        case "bootstrap_basic" | "bootstrap_bca" | "bootstrap_blocks":
+            kind = cast("Resampling", method.removeprefix("bootstrap_"))
+            again = [one for one in found if one.resampled]
+            intervals = bootstrap(again, rounds, level, seed=seed, replicates=replicates, kind=kind)
+            return [Answer(one.estimator, one.value, i, one.parameter) for one, i in zip(again, intervals, strict=True)]
     assert_never(method)
 
 

@@ -16,6 +16,7 @@ from rlrec.ope.transforms import transformed
 
 Array = np.ndarray
 Validity = Literal["finite", "asymptotic", "anytime"]
+Resampling = Literal["percentile", "basic", "bca", "blocks"]
 
 REPLICATES = 1_000
 MAX_SHARDS = 1_000  # resampled units: beyond, users share shards at random; the error then carries about 2 % noise
@@ -82,20 +83,22 @@ def bootstrap(
     *,
     seed: int,
     replicates: int = REPLICATES,
-    kind: Literal["percentile", "bca"] = "percentile",
+    kind: Resampling = "percentile",
 ) -> list[Interval]:
     """Resample users and recompute every statistic whole, denominators included; one interval per estimate.
 
-    Replicates in which a ratio meets no weight are left out. Source: Field & Welsh 2007 (cluster bootstrap); Efron
-    1987 (BCa, acceleration from leave-one-unit-out).
+    Replicates in which a ratio meets no weight are left out. `blocks` takes the clusters for days in their order and
+    draws runs of ∛days days, the first following the last. Source: Field & Welsh 2007 (cluster bootstrap); Efron 1987
+    (BCa, acceleration from leave-one-unit-out); Politis & Romano 1992 (circular blocks).
     """
     nowhere = Interval(f"bootstrap_{kind}", level, np.nan, np.nan, "asymptotic")
     if rounds.clusters < 2:
         return [nowhere] * len(found)
     generator = np.random.default_rng(seed)
-    shard = shards_of(rounds.clusters, generator)
+    in_order = kind == "blocks"
+    shard = np.arange(rounds.clusters) if in_order else shards_of(rounds.clusters, generator)
     units = int(shard.max()) + 1
-    times = resamples(units, replicates, generator)
+    times = (block_resamples if in_order else resamples)(units, replicates, generator)
     requests = np.bincount(shard, weights=rounds.cluster_sizes, minlength=units)
     made: dict[tuple[str | None, float | None, int], tuple[Array, Array, Array]] = {}
     intervals: list[Interval] = []
@@ -109,21 +112,41 @@ def bootstrap(
             made[key] = sums, resampled, left_out.reshape(sums.shape)
         _, resampled, left_out = made[key]
         skew = value_of(one.base, left_out) if kind == "bca" else None
-        intervals.append(from_replicates(value_of(one.base, resampled), one.value, level, skew))
+        intervals.append(from_replicates(value_of(one.base, resampled), one.value, level, kind, skew))
     return intervals
 
 
 def resamples(units: int, replicates: int, generator: np.random.Generator) -> Float64[Array, "R S"]:
     """How often each unit is drawn in each replicate."""
-    drawn = generator.integers(0, units, size=(replicates, units)) + units * np.arange(replicates)[:, None]
-    return np.bincount(drawn.reshape(-1), minlength=replicates * units).reshape(replicates, units).astype(np.float64)
+    return tallied(generator.integers(0, units, size=(replicates, units)))
+
+
+def tallied(drawn: Int64[Array, "R S"]) -> Float64[Array, "R S"]:
+    """How often each of S units is among the S drawn, a row per replicate."""
+    replicates, units = drawn.shape
+    place: Array = drawn + units * np.arange(replicates)[:, None]
+    return np.bincount(place.reshape(-1), minlength=replicates * units).reshape(replicates, units).astype(np.float64)
+
+
+def block_resamples(units: int, replicates: int, generator: np.random.Generator) -> Float64[Array, "R S"]:
+    """How often each unit is drawn, in runs of ∛units that may go round the end; as many units as there are."""
+    length = round(units ** (1 / 3))
+    starts = generator.integers(0, units, size=(replicates, -(-units // length)))
+    runs: Array = (starts[:, :, None] + np.arange(length)).reshape(replicates, -1)
+    return tallied(runs[:, :units] % units)
 
 
 def from_replicates(
-    values: Float64[Array, "R"], value: float, level: float, left_out: Float64[Array, "S"] | None = None
+    values: Float64[Array, "R"],
+    value: float,
+    level: float,
+    kind: Resampling = "percentile",
+    left_out: Float64[Array, "S"] | None = None,
 ) -> Interval:
-    """Percentiles of the replicates that exist; those of BCa with the values that leave one unit out."""
-    method = "bootstrap_percentile" if left_out is None else "bootstrap_bca"
+    """Percentiles of the replicates that exist; those of BCa with the values that leave one unit out; basic ones are
+    mirrored at the value, 2V - percentile.
+    """
+    method = f"bootstrap_{kind}"
     values = values[np.isfinite(values)]
     if values.size < 2 or not np.isfinite(value):
         return Interval(method, level, np.nan, np.nan, "asymptotic")
@@ -131,6 +154,8 @@ def from_replicates(
     if left_out is not None:
         tails = corrected(tails, values, value, left_out)
     low, high = np.quantile(values, tails)
+    if kind == "basic":
+        low, high = 2 * value - high, 2 * value - low
     return Interval(method, level, float(low), float(high), "asymptotic", float(values.std(ddof=1)))
 
 

@@ -15,6 +15,8 @@ from rlrec.ope.evaluation import METHODS
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
 
+BOOTSTRAPS = ("bootstrap_basic", "bootstrap_bca", "bootstrap_blocks")
+
 IMPORTS = """
 import sys, time
 import rlrec.ope, rlrec.ope.bounds, rlrec.ope.curve, rlrec.ope.selection, rlrec.ope.validation, tasks.estimates
@@ -67,16 +69,16 @@ def test_every_method_names_its_validity_and_asks_for_what_it_needs():
         ("cressie_read", "cressie_read"),
         *((method, "ips") for method in ("truncated", "betting")),
         *((method, name) for method in ("hoeffding", "empirical_bernstein") for name in both),
-        *(("confidence_sequence", name) for name in all_four),
+        *((method, name) for method in ("confidence_sequence", *BOOTSTRAPS) for name in all_four),
     }
     kinds = {method: r.validity for (method, _), r in found.items()}
     assert kinds == {
         "cressie_read": "asymptotic", "truncated": "finite", "hoeffding": "finite", "empirical_bernstein": "finite",
-        "confidence_sequence": "anytime", "betting": "anytime",
+        "confidence_sequence": "anytime", "betting": "anytime", **dict.fromkeys(BOOTSTRAPS, "asymptotic"),
     }  # fmt: skip
     assert all(r.low <= TWO_CONTEXTS.value <= r.high for r in found.values())
     bare = random_rounds(0, count=30)
-    for method in METHODS:
+    for method in sorted({*METHODS} - {*BOOTSTRAPS}):
         with pytest.raises(InputError, match=r"declared|planned-users"):
             evaluate(bare, methods=[method], replicates=50)
     with pytest.raises(InputError, match="choose among"):

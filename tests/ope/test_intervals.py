@@ -7,7 +7,15 @@ from scipy.special import stdtrit
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
-from rlrec.ope.intervals import bootstrap, clustered, confidence_sequence, empirical_bernstein, hoeffding, shards_of
+from rlrec.ope.intervals import (
+    block_resamples,
+    bootstrap,
+    clustered,
+    confidence_sequence,
+    empirical_bernstein,
+    hoeffding,
+    shards_of,
+)
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
@@ -240,3 +248,38 @@ def test_a_confidence_sequence_survives_twenty_looks_where_a_peeked_interval_fai
     assert kept["asymptotic"] < 180
     with pytest.raises(InputError, match="planned"):
         confidence_sequence(ips(logs[0]), logs[0], 0.95, planned=0)
+
+
+def test_basic_bootstrap_is_the_percentiles_mirrored_at_the_value():
+    rounds = TWO_CONTEXTS.sample(300, np.random.default_rng(0))
+    found = snips(rounds)
+    percentile, basic = (bootstrap([found], rounds, 0.95, seed=0, kind=kind)[0] for kind in ("percentile", "basic"))
+    assert (basic.low, basic.high) == pytest.approx(
+        (2 * found.value - percentile.high, 2 * found.value - percentile.low)
+    )
+    assert basic.method == "bootstrap_basic"
+
+
+def test_blocks_draw_runs_of_days_and_every_day_equally_often():
+    times = block_resamples(27, 4_000, np.random.default_rng(0))
+    assert (times.sum(axis=1) == 27).all()
+    assert times.mean(axis=0) == pytest.approx(1, abs=0.08)
+    together = np.corrcoef(times.T)
+    neighbours = np.mean([together[day, (day + 1) % 27] for day in range(27)])
+    assert neighbours == pytest.approx(2 / 3, abs=0.05)  # runs of three share two of three
+
+
+def test_blocks_know_that_days_resemble_their_neighbours():
+    """Rewards that follow a slow season: the error of the mean is that of runs of days, not of single days."""
+    g = np.random.default_rng(0)
+    days, season = 343, np.zeros(343)
+    for day in range(1, days):
+        season[day] = 0.7 * season[day - 1] + g.normal()
+    day = np.repeat(np.arange(days), 20)
+    rounds = Rounds.of(season[day] + g.normal(size=day.size), np.ones(day.size), np.ones(day.size), cluster=day)
+    single, runs = (
+        bootstrap([ips(rounds)], rounds, 0.95, seed=0, kind=kind)[0].standard_error for kind in ("percentile", "blocks")
+    )
+    long_run = 1 / 0.3 / np.sqrt(days)
+    assert single < 0.7 * long_run
+    assert runs == pytest.approx(long_run, rel=0.25)

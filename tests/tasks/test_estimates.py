@@ -223,3 +223,18 @@ def test_candidates_or_a_number_of_actions_tell_whether_propensities_fit(files, 
     assert not seen["listed"]["notes"]
     assert "1/propensity averages to" in seen["halved"]["notes"][0]
     assert sum(bucket["rows"] for bucket in seen["listed"]["weights"]) == len(log)
+
+
+def test_blocks_are_of_days_and_days_must_be_named(files, tmp_path):
+    logs, targets = files
+    with pytest.raises(InputError, match="--cluster day"):
+        estimate_from_parquet(logs, targets, tmp_path / "none", methods=["bootstrap_blocks"])
+    dated = tmp_path / "dated.parquet"
+    pl.read_parquet(logs).with_columns((pl.int_range(pl.len()) // 50).alias("day")).write_parquet(dated)
+    given = {"methods": ["bootstrap_blocks", "bootstrap_bca"], "cluster": "day"}
+    records = estimate_from_parquet(dated, targets, tmp_path / "out", **given)
+    found = {r["method"]: r for r in records if (r["target_policy"], r["estimator"]) == ("better", "snips")}
+    assert {"bootstrap_percentile", "bootstrap_blocks", "bootstrap_bca"} <= set(found)
+    for record in found.values():
+        assert record["n_clusters"] == 40
+        assert record["low"] < record["value"] < record["high"]
