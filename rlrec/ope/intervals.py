@@ -1,5 +1,6 @@
 """Intervals, all clustered by user: normal and Student, delta, confidence sequence, bootstrap, Hoeffding, Bernstein."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -123,16 +124,16 @@ def resamples(units: int, replicates: int, generator: np.random.Generator) -> Fl
 
 def tallied(drawn: Int64[Array, "R S"]) -> Float64[Array, "R S"]:
     """How often each of S units is among the S drawn, a row per replicate."""
-    replicates, units = drawn.shape
-    place: Array = drawn + units * np.arange(replicates)[:, None]
-    return np.bincount(place.reshape(-1), minlength=replicates * units).reshape(replicates, units).astype(np.float64)
+    replicates, units = map(int, drawn.shape)
+    place = np.ravel(drawn + units * np.arange(replicates)[:, None])
+    return np.bincount(place, minlength=replicates * units).reshape(replicates, units).astype(np.float64)
 
 
 def block_resamples(units: int, replicates: int, generator: np.random.Generator) -> Float64[Array, "R S"]:
     """How often each unit is drawn, in runs of ∛units that may go round the end; as many units as there are."""
-    length = round(units ** (1 / 3))
+    length = round(math.cbrt(units))
     starts = generator.integers(0, units, size=(replicates, -(-units // length)))
-    runs: Array = (starts[:, :, None] + np.arange(length)).reshape(replicates, -1)
+    runs = np.reshape(np.add.outer(starts, np.arange(length)), (replicates, -1))
     return tallied(runs[:, :units] % units)
 
 
