@@ -292,6 +292,13 @@ def estimate(
         float | None,
         typer.Option(help="A half width of the interval: how many requests, or how much exploration, it needs."),
     ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Parquet: every action there can be, in a column item or action.")
+    ] = None,
+    serving: Annotated[
+        str | None,
+        typer.Option(help="Digest of the configuration that will serve: the targets' serving_digest must be it."),
+    ] = None,
     one_pass: Annotated[
         bool | None,
         typer.Option(
@@ -361,6 +368,8 @@ def estimate(
             planned_users=planned_users,
             by=by,
             half_width=plan,
+            items=items,
+            serving=serving,
             one_pass=one_pass,
             memory_limit=memory_limit,
         )

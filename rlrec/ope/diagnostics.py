@@ -80,7 +80,7 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
         missing_mass=max(0.0, 1 - mean),
         missing_mass_low=max(0.0, 1 - mean - times * error),
         k_hat=pareto_shape(rows),
-        overlap=float(np.minimum(rows, 1.0).mean()),
+        overlap=float(rounds.scaled(np.minimum(rounds.ratios, 1.0)).sum()) / rows.size,
         second_moment=float(rows @ rows) / rows.size,
         zero_share=float(np.count_nonzero(rows == 0)) / rows.size,
         weight_quantiles=tuple(float(q) for q in np.quantile(rows, QUANTILES)),
