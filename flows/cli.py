@@ -327,6 +327,7 @@ def estimate(
       request_id          optional: the list it stood in; else each row is its own
       user_id             optional: whose it was (intervals go by user, else by request)
       position            optional: its place in the list
+      keep_probability    optional: with which the row was kept, where rows were dropped at random
     --target has a row per event and target policy:
       event_id            as in the log
       target_probability  probability that this policy shows the action there

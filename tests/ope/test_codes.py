@@ -106,15 +106,24 @@ REFUSED = [
     ("OPE023", Case("serving_digest", targets=TARGETS.drop("serving_digest"), given={"serving": "a1"}, events=EVENTS)),
     ("OPE024", Case("q_hat", targets=where_harmed(None, "q_hat"))),
 ]  # fmt: skip
-FALLS = "OPE003 at falls from one row to the next: 7 rows, first events 103, 104, 105, 106, 107"
 REMARKED = {
-    "OPE003": (FALLS, {"at": pl.when(IS_HARMED).then(-pl.col("at")).otherwise("at")}, 0),
-    "OPE008": ("OPE008 propensity is 1 on 100.0% of the rows", {"propensity": pl.lit(1.0)}, 0),
-    "OPE010": ("OPE010 propensities are estimated", {"propensity_source": pl.lit("estimated")}, 0),
-    "OPE011": ("OPE011 2 logging policies", {"logging_policy": (pl.col("request") % 2).cast(pl.String)}, 0),
-    "OPE015": ("OPE015 20 sampled rows stand for about 80", {"keep_probability": pl.lit(0.25)}, 0),
-    "OPE025": ("OPE025 4 target rows belong to no logged event", {}, 4),
+    "OPE003": "at falls from one row to the next: 7 rows, first events 103, 104, 105, 106, 107",
+    "OPE008": "propensity is 1 on 100.0% of the rows",
+    "OPE010": "propensities are estimated",
+    "OPE011": "2 logging policies",
+    "OPE015": "20 sampled rows stand for about 80",
+    "OPE025": "4 target rows belong to no logged event",
 }
+ALLOWED: Columns = {
+    "at": pl.when(IS_HARMED).then(-pl.col("at")).otherwise("at"),
+    "propensity": pl.lit(1.0),
+    "candidate_propensities": pl.lit([1.0]),
+    "candidates": pl.concat_list("item"),
+    "propensity_source": pl.lit("estimated"),
+    "logging_policy": (pl.col("request") % 2).cast(pl.String),
+    "keep_probability": pl.lit(0.25),
+}
+STRANGERS = pl.concat([TARGETS, TARGETS.head(4).with_columns(event=pl.col("event") + 1_000)])
 
 
 LISTED = re.compile(r'^    "OPE\d{3}": |^REMARKS = ')
@@ -150,23 +159,20 @@ def test_a_file_with_this_fault_is_refused_with_its_code_column_count_and_first_
     assert "logs.parquet" in (error.file or "")
 
 
-@pytest.mark.parametrize("code", REMARKED)
-def test_what_is_allowed_but_should_be_known_is_told_beside_the_result(code, tmp_path):
-    says, columns, strangers = REMARKED[code]
-    log().drop("candidate_propensities").with_columns(**columns).write_parquet(tmp_path / "logs.parquet")
-    more = TARGETS.head(strangers).with_columns(event=pl.col("event") + 1_000)
-    pl.concat([TARGETS, more]).write_parquet(tmp_path / "targets.parquet")
-    estimate_from_parquet(tmp_path / "logs.parquet", tmp_path / "targets.parquet", tmp_path / "out")
-    (told,) = json.loads((tmp_path / "out" / "diagnostics.json").read_text()).values()
-    assert [note for note in told["notes"] if note.startswith(says)], told["notes"]
+def notes(case: Case, folder: Path, **given) -> list[str]:
+    estimate_from_parquet(*written(case, folder), folder / "out", **given)
+    (told,) = json.loads((folder / "out" / "diagnostics.json").read_text()).values()
+    return told["notes"]
+
+
+def test_what_is_allowed_but_should_be_known_is_told_beside_the_result(tmp_path):
+    found = notes(Case("", ALLOWED, STRANGERS), tmp_path)
+    said = {code: [note for note in found if note.startswith(f"{code} {says}")] for code, says in REMARKED.items()}
+    assert [len(one) for one in said.values()] == [1] * len(REMARKED) == [1] * len(found), found
 
 
 def test_a_sound_log_says_nothing(tmp_path):
-    estimate_from_parquet(
-        *written(Case(""), tmp_path), tmp_path / "out", serving="a1", items=tmp_path / "items.parquet"
-    )
-    (told,) = json.loads((tmp_path / "out" / "diagnostics.json").read_text()).values()
-    assert told["notes"] == []
+    assert notes(Case(""), tmp_path, serving="a1", items=tmp_path / "items.parquet") == []
 
 
 def test_all_faults_of_both_files_are_told_at_once(tmp_path):
