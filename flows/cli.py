@@ -298,6 +298,13 @@ def estimate(
         float | None,
         typer.Option(help="A half width of the interval: how many requests, or how much exploration, it needs."),
     ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Parquet: every action there can be, in a column item or action.")
+    ] = None,
+    serving: Annotated[
+        str | None,
+        typer.Option(help="Digest of the configuration that will serve: the targets' serving_digest must be it."),
+    ] = None,
     one_pass: Annotated[
         bool | None,
         typer.Option(
@@ -326,6 +333,7 @@ def estimate(
       request_id          optional: the list it stood in; else each row is its own
       user_id             optional: whose it was (intervals go by user, else by request)
       position            optional: its place in the list
+      keep_probability    optional: with which the row was kept, where rows were dropped at random
     --target has a row per event and target policy:
       event_id            as in the log
       target_probability  probability that this policy shows the action there
@@ -368,6 +376,8 @@ def estimate(
             planned_users=planned_users,
             by=by,
             half_width=plan,
+            items=items,
+            serving=serving,
             one_pass=one_pass,
             memory_limit=memory_limit,
         )

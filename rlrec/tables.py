@@ -117,6 +117,11 @@ LOGGED_SLATES = Table(
         "temperature": pl.Float64(),
         "epsilon": pl.Float64(),
         "seed": pl.Int64(),
+        "candidates": pl.List(pl.Int32()),
+        "candidate_propensities": pl.List(pl.Float64()),
+        "fold": pl.Int8(),
+        "keep_probability": pl.Float64(),
+        "sample_weight": pl.Float64(),
     },
 )
 
@@ -124,7 +129,7 @@ TARGETS = Table(
     "targets",
     {"event": pl.Int64(), "target_policy": pl.String(), "target_probability": pl.Float64()},
     key=("event", "target_policy"),
-    optional={"q_hat": pl.Float64(), "q_hat_target": pl.Float64()},
+    optional={"q_hat": pl.Float64(), "q_hat_target": pl.Float64(), "serving_digest": pl.String()},
 )
 
 LOGGERS = Table(
@@ -216,6 +221,7 @@ FEEDBACK_NAMES = {
     "request_id": "request",
     "user_id": "user",
     "action": "item",
+    "time": "at",
     "q_target": "q_hat_target",
 }
 """What `rlrec ope` calls columns of LOGGED_SLATES, TARGETS and LOGGERS; it reads either name."""

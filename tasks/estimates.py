@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from rlrec.errors import InputError
+from rlrec.ope.codes import KINDS, Kind
 from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
@@ -18,7 +19,7 @@ from rlrec.ope.planning import Plan, plan
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments
 from rlrec.ope.transforms import FAMILIES
-from rlrec.ope.validation import KINDS, Kind, policies
+from rlrec.ope.validation import policies, require_columns
 from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
 from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
@@ -49,6 +50,8 @@ class Question:
     The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
     `cluster` names the column whose values are independent of each other; None is the user, else the request.
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
+    `items` is a table whose column `item` (or `action`) holds every action there can be; `serving` the digest of the
+    configuration that will serve, which the targets' `serving_digest` must be.
     `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
     of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
     """
@@ -69,6 +72,8 @@ class Question:
     planned_users: int | None = None
     by: str | None = None
     half_width: float | None = None
+    items: Path | None = None
+    serving: str | None = None
     one_pass: bool | None = None
     memory_limit: str = "1GB"
     truth: dict[str, float] = field(default_factory=dict[str, float])
@@ -116,6 +121,8 @@ class Question:
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
             "--by": self.by is not None,
             "--plan": self.half_width is not None,
+            "--items": self.items is not None,
+            "--serving": self.serving is not None,
         }
         return tuple(option for option, is_asked in asked.items() if is_asked)
 
@@ -208,6 +215,8 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
     """Each target policy, its rows in memory."""
     logged_rows = completed(scan(logs), question.unit, question.cluster, file=logs)
     mixed = None if question.loggers is None else scan(question.loggers)
+    items = None if question.items is None else catalogue(question.items)
+    features = [FEEDBACK_NAMES.get(name, name) for name in (question.by, question.cluster) if name is not None]
     wanted = logged_rows if targets is None else scan(targets)
     named = "target_policy" in wanted.collect_schema().names()
     if not named:
@@ -224,6 +233,9 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 discount=question.discount,
                 by_row=question.unit == "row",
                 actions=question.actions,
+                items=items,
+                features=features,
+                serving=question.serving,
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
                 file=", ".join(str(file) for file in (logs, targets, question.loggers) if file is not None),
@@ -329,6 +341,13 @@ def scan(path: Path) -> pl.LazyFrame:
     except pl.exceptions.PolarsError as fault:
         raise unreadable(path, fault) from fault
     return renamed(frame, file=path)
+
+
+def catalogue(path: Path) -> pl.Series:
+    """Every action that a table of items knows."""
+    items = scan(path)
+    require_columns(items.collect_schema().names(), ("item",), "items", file=path)
+    return items.select("item").collect()["item"]
 
 
 def unreadable(path: Path, fault: Exception) -> InputError:

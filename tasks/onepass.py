@@ -11,6 +11,7 @@ import polars as pl
 from duckdb import ColumnExpression, ConstantExpression
 
 from rlrec.errors import InputError
+from rlrec.ope.codes import SAMPLING
 from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
 from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
@@ -66,6 +67,13 @@ class Files:
         """Let statements read a file or folder as `relation`."""
         names = self.connection.read_parquet(str(parts(place)), union_by_name=True).columns
         found = spelled(names, file=place)
+        if is_log and (sampled := [name for name in SAMPLING if name in found]):
+            raise InputError(
+                "OPE015 one pass knows no rows that were sampled",
+                file=place,
+                column=", ".join(sampled),
+                remedy="take the log into memory: --in-memory",
+            )
         wide = self.connection.read_parquet([str(parts(place)), str(self.optional)], union_by_name=True)
         columns = {ours: ColumnExpression(found.get(ours, ours)) for ours in (*found, *OPTIONAL)}
         if is_log:

@@ -432,6 +432,15 @@ class DanglingIds(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DanglingActions(Query):
+    """Check: every shown item is in the vocabulary."""
+
+    file = "checks/dangling_actions.sql"
+    slates: Path
+    vocabulary: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class DisorderedEvents(Query):
     """Check: events are numbered in the order of time."""
 

@@ -220,12 +220,14 @@ class View:
             self.path(table)
             for table in (tables.EVENTS, tables.ITEMS, tables.TRIPLES, tables.VOCABULARY, tables.SPLITS)
         )
+        slates = [self.path(tables.LOGGED_SLATES)] if self.manifest.of("slates") else []
         checks: Sequence[Query] = (
             queries.DenseIds(vocabulary=vocabulary),
             queries.RepeatedNames(vocabulary=vocabulary),
             queries.DanglingIds(events=events, items=items, triples=triples, vocabulary=vocabulary),
             queries.DisorderedEvents(events=events),
             queries.UnsplitEvents(events=events, splits=splits),
+            *(queries.DanglingActions(slates=file, vocabulary=vocabulary) for file in slates),
         )
         for check in checks:
             assure(check, self.connection)

@@ -18,12 +18,13 @@ PILOT_SEED = 20_240_501  # the split is part of the bound's definition, not of a
 
 
 def outcome_range(base: Base, rounds: Rounds) -> float:
-    """R, what a unit of misplaced weight can cost at one position; not a number without a declared reward range.
+    """R, what a unit of misplaced weight can cost at one position; not a number without a declared reward range, or
+    where rows were sampled.
 
     IPS max(|lo|, |hi|) · SNIPS hi - lo · DR max(hi, q̂) - min(lo, q̂) · SNDR both lengths added, since r - q̂ moves by
     either. Predictions for items never shown are taken to lie in the range of the declared rewards and those seen.
     """
-    if rounds.reward_range is None:
+    if rounds.reward_range is None or rounds.sample_weight is not None:
         return np.nan
     low, high = rounds.reward_range
     if not needs_model(base):

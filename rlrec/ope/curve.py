@@ -7,10 +7,10 @@ from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # 
 
 from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.diagnostics import effective
-from rlrec.ope.estimators import contributions
+from rlrec.ope.estimators import bent, contributions
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.statistics import Base, is_ratio
-from rlrec.ope.transforms import Family, grid, transformed
+from rlrec.ope.transforms import Family, grid
 
 Array = np.ndarray
 
@@ -57,12 +57,13 @@ def curve(
     - bias_plugin: value - value of the untouched weights, signed. Its square is inflated by its own noise, so
       mse_plugin_debiased = variance + max(0, bias_plugin² - var(difference)) stands beside mse_plugin.
     - bias_bound: |bias| ≤ R·Σ_k E[1 - ŵ_k + 2(ŵ_k - w_k)₊] holds with probability `level`; null without a declared
-      reward range. mse_bound = variance + bias_bound². bound_validity: finite, or asymptotic for ratios.
+      reward range, and where rows were sampled. mse_bound = variance + bias_bound². bound_validity: finite, or
+      asymptotic for ratios.
     - ess and mass_missing = 1 - mean ŵ over rows; clipped_share: rows with ŵ < w.
     - true_bias = value - truth on this log, whose mean over logs is the bias; true_mse its square. Needs `truth`.
     """
     weights = rounds.weights
-    points = grid(weights[rounds.mask], family) if parameters is None else parameters
+    points = grid(rounds.ratios[rounds.mask], family) if parameters is None else parameters
     shown = int(np.count_nonzero(rounds.mask))
     count, users = len(rounds), rounds.clusters
     full_value, full_sums = centred(contributions(base, rounds, weights), rounds)
@@ -71,8 +72,8 @@ def curve(
     times = float(stdtrit(max(users - 1, 1), 0.5 + level / 2))
     rows: list[dict[str, object]] = []
     for parameter in points.tolist():
-        bent = rounds.shown(transformed(weights, family, parameter))
-        value, sums = centred(contributions(base, rounds, bent), rounds)
+        used = bent(rounds, family, parameter)
+        value, sums = centred(contributions(base, rounds, used), rounds)
         variance = float(sums @ sums) / count**2
         error = np.sqrt(variance * users / (users - 1)) if users > 1 else np.nan
         difference = sums - full_sums
@@ -80,13 +81,13 @@ def curve(
         noise = float(difference @ difference) / count**2
         mass = np.nan
         if np.isfinite(worst):
-            mass = misplaced_mass(rounds, bent, family, parameter, 1 - level, pilot)
-        flat = bent.reshape(-1)
+            mass = misplaced_mass(rounds, used, family, parameter, 1 - level, pilot)
+        flat = used.reshape(-1)
         rows.append(
             point(base, family, parameter, value, variance, error, bias, noise, worst * mass, times, truth)
             | {
                 "ess": effective(flat),
-                "clipped_share": np.count_nonzero(bent < weights) / shown,
+                "clipped_share": np.count_nonzero(used < weights) / shown,
                 "mass_missing": 1 - float(flat.sum()) / shown,
             }
         )

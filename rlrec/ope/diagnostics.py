@@ -90,13 +90,13 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
         missing_mass=max(0.0, 1 - mean),
         missing_mass_low=max(0.0, 1 - mean - times * error),
         k_hat=pareto_shape(rows),
-        overlap=float(np.minimum(rows, 1.0).mean()),
-        second_moment=float(rows @ rows) / rows.size,
+        overlap=float(rounds.scaled(np.minimum(rounds.ratios, 1.0)).sum()) / rows.size,
+        second_moment=float((weights * rounds.ratios).sum()) / rows.size,
         zero_share=float(np.count_nonzero(rows == 0)) / rows.size,
         weight_quantiles=tuple(float(q) for q in np.quantile(rows, QUANTILES)),
         variance_ratio=variance_ratio(rounds),
         propensity_estimated=rounds.propensity_estimated,
-        divergence=float(xlogy(rows, rows).sum()) / rows.size,
+        divergence=float(xlogy(weights, rounds.ratios).sum()) / rows.size,
         model_gain=model_gain(rounds),
         inverse_propensity=calibration,
         inverse_propensity_z=calibration_z,
@@ -122,10 +122,10 @@ def model_gain(rounds: Rounds) -> float:
     """1 - Σ(r - q̂)² / Σ(r - mean of its position)²: above 0 the predictions beat a constant for each position."""
     if rounds.q_hat is None:
         return np.nan
-    shown = rounds.mask.sum(axis=0)
-    constant = rounds.rewards.sum(axis=0) / np.maximum(shown, 1)
-    around = float((rounds.rewards**2).sum() - (shown * constant**2).sum())
-    return 1 - float((rounds.residuals**2).sum()) / around if around > 0 else np.nan
+    shown = rounds.counts.sum(axis=0)
+    constant = (rounds.counts * rounds.rewards).sum(axis=0) / np.maximum(shown, 1)
+    around = float((rounds.counts * rounds.rewards**2).sum() - (shown * constant**2).sum())
+    return 1 - float((rounds.counts * rounds.residuals**2).sum()) / around if around > 0 else np.nan
 
 
 def inverse_propensity(rounds: Rounds) -> tuple[float, float]:
@@ -134,8 +134,8 @@ def inverse_propensity(rounds: Rounds) -> tuple[float, float]:
     """
     if rounds.actions is None:
         return np.nan, np.nan
-    inverse = rounds.shown(1 / np.where(rounds.mask, rounds.propensity, 1.0))
-    actions = rounds.shown(rounds.actions)
+    inverse = rounds.counts / np.where(rounds.mask, rounds.propensity, 1.0)
+    actions = rounds.counts * np.where(rounds.mask, rounds.actions, 1.0)
     expected = float(actions.sum())
     ratio = float(inverse.sum()) / expected
     error = cluster_error(over_positions(inverse - ratio * actions), rounds) * len(rounds) / expected

@@ -51,12 +51,13 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
             column="q_hat, q_hat_target",
             remedy="add both columns to the targets, or use ips or snips",
         )
-    direct = rounds.direct_total if needs_model(base) else 0.0
+    direct = rounds.direct_total if needs_model(base) else np.zeros(1)
     if base == "dm":
-        return np.asarray(direct)
+        return rounds.linearised(direct, float(direct.mean()))
     outcome = rounds.residuals if needs_model(base) else rounds.rewards
     if not is_ratio(base):
-        return np.einsum("nk,nk->n", weights, outcome) + direct
+        phi = np.einsum("nk,nk->n", weights, outcome) + direct
+        return rounds.linearised(phi, float(phi.mean()))
     mean_weight = weights.mean(axis=0)
     if ((mean_weight == 0) & (rounds.shares > 0)).any():
         return np.full(len(rounds), np.nan)
@@ -68,20 +69,24 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
         where=mean_weight > 0,
     )
     influence = (weights * (outcome - level)) @ scale
-    return influence + (float(level.sum()) if rounds.full else rounds.counts @ level) + direct
+    phi = influence + (float(level.sum()) if rounds.full else rounds.counts @ level) + direct
+    return rounds.linearised(phi, float(direct.mean()))
 
 
 def estimate(
     base: Base, rounds: Rounds, *, family: Family | None = None, parameter: float | None = None, name: str | None = None
 ) -> Estimate:
     """Any base under any transform; `family` None leaves the weights as they are."""
-    weights = rounds.weights
-    if family is not None and parameter is not None:
-        weights = rounds.shown(transformed(weights, family, parameter))
+    weights = rounds.weights if family is None or parameter is None else bent(rounds, family, parameter)
     phi = contributions(base, rounds, weights)
     count = len(phi)
     spread = float(np.std(phi, ddof=0 if is_ratio(base) else 1)) if count > 1 else np.nan
     return Estimate(name or base, base, float(phi.mean()), spread / np.sqrt(count), phi, family, parameter)
+
+
+def bent(rounds: Rounds, family: Family, parameter: float) -> Float64[Array, "N K"]:
+    """The transformed weights; where rows were sampled, the ratio is transformed, not what a row stands for."""
+    return rounds.scaled(rounds.shown(transformed(rounds.ratios, family, parameter)))
 
 
 def ips(rounds: Rounds) -> Estimate:
@@ -151,7 +156,7 @@ def beta_ips(rounds: Rounds) -> Estimate:
     centred_surplus = by_user - surplus.mean() * rounds.cluster_sizes
     spread = float(centred_surplus @ centred_surplus)
     beta = float(centred @ centred_surplus) / spread if spread > 0 else 0.0
-    phi = phi - beta * surplus
+    phi = phi - beta * rounds.linearised(surplus, float(surplus.mean()))
     error = float(np.std(phi, ddof=1)) / np.sqrt(len(phi)) if len(phi) > 1 else np.nan
     return Estimate("beta_ips", "ips", float(phi.mean()), error, phi, parameter=beta, resampled=False)
 
@@ -171,7 +176,7 @@ def replay(rounds: Rounds) -> Estimate:
             rows=draws or p.size,
             remedy="use snips",
         )
-    weights = rounds.shown(agree.astype(np.float64))
+    weights = rounds.scaled(rounds.shown(agree.astype(np.float64)))
     phi = contributions("snips", rounds, weights)
     return Estimate("replay", "snips", float(phi.mean()), float(np.std(phi)) / np.sqrt(len(phi)), phi, weights=weights)
 

@@ -23,7 +23,7 @@ from rlrec.ope.intervals import (
     hoeffding,
 )
 from rlrec.ope.likelihood import cressie_read, units_of
-from rlrec.ope.rounds import Rounds, over_positions
+from rlrec.ope.rounds import Rounds
 from rlrec.ope.selection import LARGEST_Z, Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
 from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, intervals_of, likelihood_of
@@ -139,11 +139,10 @@ def evaluate(
     for method in methods:
         answers += further(method, found, rounds, level, planned_users, seed=seed, replicates=replicates)
     about = About(target_policy, level, len(rounds), rounds.clusters, seed, truth, input_digest, code_version, estimand)
-    logging_value = float(over_positions(rounds.rewards).mean())
     skipped = () if estimators or has_model else tuple(filter(needs_model, REPORTED))
     notes = (*rounds.notes, *remarks(seen))
     weights = weight_histogram(rounds)
-    return concluded(about, estimates, answers, seen, curves, logging_value, skipped, notes, weights)
+    return concluded(about, estimates, answers, seen, curves, rounds.logging_value, skipped, notes, weights)
 
 
 def evaluate_stats(
@@ -297,7 +296,7 @@ def further(
                 raise InputError(
                     "cressie_read needs a declared reward range", remedy="declare it: --reward-min, --reward-max"
                 )
-            mean_reward = float(rounds.rewards.sum()) / np.count_nonzero(rounds.mask)
+            mean_reward = rounds.logging_value * len(rounds) / float(rounds.counts.sum())
             largest = np.inf if rounds.max_weight is None else rounds.max_weight
             value, interval = cressie_read(units_of(rounds), mean_reward, level, rounds.reward_range, largest)
             return [Answer(method, value, interval)]

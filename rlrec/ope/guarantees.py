@@ -24,6 +24,7 @@ HALVINGS = 50
 
 def both_sides(rounds: Rounds, method: str, below: Below) -> tuple[float, float]:
     """The interval whose ends `below` certifies, from each user's Σ w(r - lo)/(hi - lo) and number of shown rows."""
+    rounds.refuse_sampled(method)
     if rounds.reward_range is None:
         raise InputError(f"{method} needs a declared reward range", remedy="declare it: --reward-min, --reward-max")
     low, high = rounds.reward_range

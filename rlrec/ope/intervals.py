@@ -10,10 +10,9 @@ from jaxtyping import Float64, Int64
 from scipy.special import ndtr, ndtri, stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
 from rlrec.errors import InputError
-from rlrec.ope.estimators import Estimate
+from rlrec.ope.estimators import Estimate, bent
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.statistics import cluster_sums, is_ratio, value_of
-from rlrec.ope.transforms import transformed
 
 Array = np.ndarray
 Validity = Literal["finite", "asymptotic", "anytime"]
@@ -166,7 +165,7 @@ def weights_of(found: Estimate, rounds: Rounds) -> Float64[Array, "N K"]:
         return found.weights
     if found.family is None or found.parameter is None:
         return rounds.weights
-    return rounds.shown(transformed(rounds.weights, found.family, found.parameter))
+    return bent(rounds, found.family, found.parameter)
 
 
 def gathered(sums: Float64[Array, "C 5 K"], shard: Int64[Array, "C"], units: int) -> Float64[Array, "S 5 K"]:
@@ -209,8 +208,10 @@ def contribution_spread(found: Estimate, rounds: Rounds) -> float:
     DR: K·(hi - lo)(1 + 2·w_max), for predictions within [lo, hi].
 
     Raises:
-        InputError: the estimator is a ratio or transformed, or a range was not declared or is left by predictions.
+        InputError: the estimator is a ratio or transformed, a range was not declared or is left by predictions, or rows
+            were sampled.
     """
+    rounds.refuse_sampled("a finite-sample interval")
     if found.family is not None or found.base not in ("ips", "dr"):
         raise InputError(f"no finite-sample interval for {found.estimator}", remedy="use ips or dr")
     if rounds.reward_range is None or rounds.max_weight is None:

@@ -192,16 +192,17 @@ def linear(features: Float64[Array, "M D"], outcome: Float64[Array, "M"], ridge:
 
 def part(rounds: Rounds, rows: Shaped[Array, "..."]) -> Rounds:
     """Some rows, their users numbered anew."""
-    columns = ("reward", "propensity", "target_probability", "mask", "q_hat", "q_hat_target")
+    columns = ("reward", "propensity", "target_probability", "mask", "q_hat", "q_hat_target", "sample_weight")
     kept = {name: values[rows] for name in columns if (values := getattr(rounds, name)) is not None}
     return replace(rounds, **kept, cluster=np.unique(rounds.cluster[rows], return_inverse=True)[1])
 
 
 def single(rounds: Rounds) -> None:
-    """Refuse slates.
+    """Refuse slates, and rows that were sampled.
 
     Raises:
-        InputError: several positions.
+        InputError: several positions, or sample weights.
     """
+    rounds.refuse_sampled("a model of single actions")
     if rounds.positions > 1:
         raise InputError(f"this model is for single actions, the log has {rounds.positions} positions")

@@ -36,6 +36,7 @@ def plan(rounds: Rounds, half_width: float, level: float = 0.95, shares: Sequenc
     Raises:
         InputError: the half width is not positive, a share not in [0, 1), or one user gives no variance.
     """
+    rounds.refuse_sampled("a plan")
     if not half_width > 0 or any(not 0 <= share < 1 for share in shares):
         raise InputError("a plan needs a positive half width and shares in [0, 1)", remedy="for example --plan 0.001")
     found = ips(rounds)

@@ -5,6 +5,7 @@ Weights are position-marginal, w_k = π(item at k | x) / π₀(item at k | x): u
 depends on the user, the item there and the position alone (position-based clicks, or K = 1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,8 @@ import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from rlrec.errors import InputError
-from rlrec.ope.validation import ACTIONS, Frame, Kind, matched
+from rlrec.ope.codes import Kind
+from rlrec.ope.validation import ACTIONS, Frame, matched
 
 Array = np.ndarray
 LARGEST = float(np.finfo(np.float64).max)
@@ -42,6 +44,8 @@ class Rounds:
     actions: Float64[Array, "N K"] | None = None
     propensity_estimated: bool = False
     notes: tuple[str, ...] = ()
+    sample_weight: Float64[Array, "N"] | None = None
+    """How many rows of the original log a row stands for: 1/keep_probability where rows were dropped at random."""
 
     def __post_init__(self) -> None:
         """Refuse what no estimator could use.
@@ -80,8 +84,20 @@ class Rounds:
                     rows=wrong,
                     remedy="declare the true range: --reward-min, --reward-max",
                 )
-        if self.max_weight is not None and self.weights.max() > self.max_weight:
-            raise InputError(f"a weight of {self.weights.max():g} exceeds the declared maximum {self.max_weight:g}")
+        if self.max_weight is not None and self.ratios.max() > self.max_weight:
+            raise InputError(f"a weight of {self.ratios.max():g} exceeds the declared maximum {self.max_weight:g}")
+        if self.sample_weight is not None:
+            if shape[1] > 1:
+                raise InputError(
+                    "OPE015 rows were dropped from requests of several positions",
+                    column="keep_probability, sample_weight",
+                    remedy="ask for the mean over rows (--per row), or keep or drop whole requests",
+                )
+            wrong = int(np.count_nonzero(~((self.sample_weight > 0) & (self.sample_weight <= LARGEST))))
+            if wrong or self.sample_weight.shape != shape[:1]:
+                raise InputError(
+                    "OPE015 sample_weight is not a positive number per request", column="sample_weight", rows=wrong
+                )
 
     @staticmethod
     def of(
@@ -98,6 +114,7 @@ class Rounds:
         max_weight: float | None = None,
         propensity_estimated: bool = False,
         notes: tuple[str, ...] = (),
+        sample_weight: Array | None = None,
     ) -> "Rounds":
         """Rounds from arrays of any number type, `[N, K]` or `[N]` for single actions; each request its own user
         unless `cluster` says otherwise.
@@ -127,6 +144,7 @@ class Rounds:
             max_weight=max_weight,
             propensity_estimated=propensity_estimated,
             notes=notes,
+            sample_weight=None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64),
         )
 
     @staticmethod
@@ -140,6 +158,9 @@ class Rounds:
         discount: float = 1.0,
         by_row: bool = False,
         actions: int | None = None,
+        items: pl.Series | None = None,
+        features: Sequence[str] = (),
+        serving: str | None = None,
         reward_range: tuple[float, float] | None = None,
         max_weight: float | None = None,
         file: object = None,
@@ -152,11 +173,25 @@ class Rounds:
         With `loggers`, every logging policy's probability of every shown item, propensities are their mixture.
         `by_row` takes each row for a request of its own, in order of request and position: values are means over rows.
         `actions` is how many could be shown at every position; without it the log's `candidates` are counted.
+        `items` is the catalogue that actions must be in, `features` are columns that must not be empty, `serving` is
+        the digest of the configuration that target probabilities must come from (`serving_digest`). The log's
+        `keep_probability` or `sample_weight` become `sample_weight`.
 
         Raises:
             InputError: all problems of both tables at once, each with code, column, rows, events and remedy.
         """
-        rows = matched(logged, targets, target_policy, reward_range, loggers=loggers, kind=kind, file=file)
+        rows = matched(
+            logged,
+            targets,
+            target_policy,
+            reward_range,
+            loggers=loggers,
+            kind=kind,
+            items=items,
+            features=features,
+            serving=serving,
+            file=file,
+        )
         frame = rows.frame
         if by_row:
             frame = frame.with_columns(request=pl.int_range(pl.len()), position=pl.lit(1))
@@ -173,6 +208,13 @@ class Rounds:
         mask[request, position] = True
         cluster = np.zeros(shape[0], dtype=np.int64)
         cluster[request] = frame["user"].rank("dense").to_numpy().astype(np.int64) - 1
+        if rows.loggers and rows.sampled:
+            raise InputError(
+                "OPE015 a mixture of loggers is not known for a log whose rows were sampled",
+                file=file,
+                column="keep_probability, sample_weight",
+                remedy="leave --loggers out, or hand over the log with all of its rows",
+            )
         if rows.loggers:
             logger = np.zeros(shape[0], dtype=np.int64)
             logger[request] = frame["logger"].to_numpy()
@@ -209,6 +251,7 @@ class Rounds:
             actions=counted,
             propensity_estimated=rows.propensity_estimated,
             notes=rows.notes,
+            sample_weight=frame["sample_weight"].to_numpy() if rows.sampled else None,
         )
 
     def __len__(self) -> int:
@@ -231,8 +274,8 @@ class Rounds:
 
     @cached_property
     def counts(self) -> Float64[Array, "N K"]:
-        """The mask as numbers."""
-        return self.mask.astype(np.float64)
+        """The mask as numbers; a row that was sampled counts as `scale`."""
+        return self.scaled(self.mask.astype(np.float64))
 
     @cached_property
     def shares(self) -> Float64[Array, "K"]:
@@ -240,9 +283,24 @@ class Rounds:
         return self.mask.mean(axis=0)
 
     @cached_property
-    def weights(self) -> Float64[Array, "N K"]:
-        """w = π / π₀, 0 where nothing was shown."""
+    def ratios(self) -> Float64[Array, "N K"]:
+        """π / π₀, 0 where nothing was shown."""
         return self.shown(self.target_probability / np.where(self.mask, self.propensity, 1.0))
+
+    @cached_property
+    def weights(self) -> Float64[Array, "N K"]:
+        """w = π / π₀, times `scale` where rows were sampled."""
+        return self.scaled(self.ratios)
+
+    @cached_property
+    def scale(self) -> Float64[Array, "N"]:
+        """s = N · sample_weight / Σ sample_weight, mean 1: E Σ s·x over the rows kept is what Σ x was over all rows.
+
+        Means Σ s·x / N are thus Hájek's: ratios of two unbiased sums, with a bias of order 1/N.
+        Source: Hájek 1971; Särndal, Swensson & Wretman 1992, section 5.7.
+        """
+        given = np.ones(len(self)) if self.sample_weight is None else self.sample_weight
+        return given * (len(given) / given.sum())
 
     @cached_property
     def rewards(self) -> Float64[Array, "N K"]:
@@ -256,8 +314,8 @@ class Rounds:
 
     @cached_property
     def direct(self) -> Float64[Array, "N K"]:
-        """q̂ under the target policy; 0 without a reward model."""
-        return np.zeros_like(self.reward) if self.q_hat_target is None else self.shown(self.q_hat_target)
+        """q̂ under the target policy, times `scale` where rows were sampled; 0 without a reward model."""
+        return np.zeros_like(self.reward) if self.q_hat_target is None else self.scaled(self.shown(self.q_hat_target))
 
     @cached_property
     def direct_total(self) -> Float64[Array, "N"]:
@@ -279,6 +337,33 @@ class Rounds:
         """Positions of each request."""
         return over_positions(self.counts)
 
+    @cached_property
+    def logging_value(self) -> float:
+        """What the log itself earned, a request."""
+        return float(over_positions(self.counts * self.rewards).mean())
+
+    def scaled(self, values: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
+        """The values times `scale`, where rows were sampled."""
+        return values if self.sample_weight is None else values * self.scale[:, None]
+
+    def linearised(self, values: Float64[Array, "N"], centre: float) -> Float64[Array, "N"]:
+        """Contributions of the same mean whose spread also knows that N was estimated: values - centre·(s - 1)."""
+        return values if self.sample_weight is None else values - centre * (self.scale - 1.0)
+
+    def refuse_sampled(self, what: str) -> None:
+        """Refuse what is not derived for rows that were sampled.
+
+        Raises:
+            InputError: code OPE015.
+        """
+        if self.sample_weight is not None:
+            raise InputError(
+                f"OPE015 {what} is not known for a log whose rows were sampled",
+                column="keep_probability, sample_weight",
+                rows=len(self),
+                remedy="leave it out, or hand over the log with all of its rows",
+            )
+
     def shown(self, values: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
         """The values with 0 where nothing was shown."""
         return values if self.full else np.where(self.mask, values, 0.0)
@@ -291,8 +376,9 @@ class Rounds:
 
     @cached_property
     def cluster_sizes(self) -> Float64[Array, "C"]:
-        """Requests of each user."""
-        return np.bincount(self.cluster, minlength=self.clusters).astype(np.float64)
+        """Requests of each user, as many as its rows stand for in proportion."""
+        given = None if self.sample_weight is None else self.scale
+        return np.bincount(self.cluster, weights=given, minlength=self.clusters).astype(np.float64)
 
 
 def wide(values: Array) -> Array:

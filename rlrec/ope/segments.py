@@ -13,7 +13,7 @@ from rlrec.ope.diagnostics import effective
 from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.intervals import clustered
 from rlrec.ope.models import part
-from rlrec.ope.rounds import Rounds, over_positions
+from rlrec.ope.rounds import Rounds
 
 Array = np.ndarray
 MOST_SEGMENTS = 1_000
@@ -57,7 +57,7 @@ def segments(rounds: Rounds, label: Shaped[Array, "N"], level: float = 0.95) -> 
                 segment=str(names[number]),
                 estimator=one.estimator,
                 value=one.value,
-                logging_value=float(over_positions(own.rewards).mean()),
+                logging_value=own.logging_value,
                 standard_error=interval.standard_error,
                 low=interval.low,
                 high=interval.high,

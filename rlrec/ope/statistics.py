@@ -131,6 +131,7 @@ class Stats:
     @staticmethod
     def of(rounds: Rounds) -> "Stats":
         """The sums of all rounds; users are told apart by their number."""
+        rounds.refuse_sampled("a table of sums")
         shard = shard_of(rounds.cluster)
         cells = np.zeros((SHARDS, rounds.positions, BUCKETS, len(SUMS)))
         for start in range(0, len(rounds), max(1, CHUNK // rounds.positions)):

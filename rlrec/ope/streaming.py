@@ -9,6 +9,7 @@ import polars as pl
 from jaxtyping import Float64, Int64
 
 from rlrec.errors import InputError
+from rlrec.ope.codes import SAMPLING
 from rlrec.ope.rounds import LARGEST, SMALLEST
 from rlrec.ope.statistics import LOW_BITS, SHARDS, Stats, shard_of, tally
 
@@ -25,7 +26,8 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
     of their requests. With both predictions present, DM, DR and SNDR have values.
 
     Raises:
-        InputError: columns are missing, rows are out of order, or a value is out of range; with the number of rows.
+        InputError: columns are missing, rows are out of order or were sampled, or a value is out of range; with the
+            number of rows.
     """
     places = np.array(sorted(positions))
     total = Stats.empty(len(places))
@@ -35,6 +37,13 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
         batch = pl.DataFrame(given)
         if missing := [name for name in COLUMNS if name not in batch.columns]:
             raise InputError("a batch lacks columns", column=", ".join(missing), remedy=f"give {', '.join(COLUMNS)}")
+        if sampled := [name for name in SAMPLING if name in batch.columns]:
+            raise InputError(
+                "OPE015 sums know no rows that were sampled",
+                column=", ".join(sampled),
+                rows=len(batch),
+                remedy="use Rounds, or hand over the log with all of its rows",
+            )
         if batch.is_empty():
             continue
         has_model = has_model and all(name in batch.columns for name in PREDICTIONS)

@@ -1,42 +1,41 @@
 """A log joined with a target policy's probabilities, checked: all problems are collected, then reported once.
 
-Codes (a code keeps its meaning for ever): OPE001 event, OPE002 request and user, OPE004 position, OPE006 reward, OPE007
-propensity, OPE008 deterministic logger, OPE009 propensity kind, OPE010 estimated propensity, OPE011 several loggers,
-OPE016 steps, OPE020 event without target, OPE021 repeated target, OPE022 target probability, OPE024 reward prediction,
-OPE025 target without event.
+`rlrec.ope.codes` lists the codes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from dataclasses import dataclass, replace
+from typing import cast
 
 import polars as pl
 
 from rlrec.errors import InputError
+from rlrec.ope.codes import (
+    CARRIED,
+    LISTS,
+    ROUNDING,
+    SAMPLING,
+    Kind,
+    Rule,
+    candidate_rules,
+    carried_rules,
+    falling_times,
+    finite,
+    sampled_weight,
+    serving_rules,
+    with_own_propensity,
+)
 from rlrec.tables import LOGGED_SLATES, LOGGERS, TARGETS
 
 Frame = pl.DataFrame | pl.LazyFrame
-Kind = Literal["item_position", "cascade", "slate", "trajectory"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Problem = tuple[Rule, int, list[object]]
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 LOG_NOTES = ("propensity_kind", "propensity_source")
-CANDIDATES, ACTIONS = "candidates", "actions"  # the list that was drawn from, and how long it was
+ACTIONS = "actions"  # how long the list of candidates was
 MODEL_COLUMNS = ("q_hat", "q_hat_target")
 NAMED_EVENTS = 5
-ROUNDING = 1e-9
 DETERMINISTIC_SHARE = 0.99  # of rows with propensity 1: the log explored nothing
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Rows where `broken` holds are a problem; a null condition counts as broken."""
-
-    code: str
-    column: str
-    broken: pl.Expr
-    says: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,8 @@ class Matched:
     notes: tuple[str, ...]
     loggers: int = 0
     """How many have a column `logger_0`...: what they give to the row; `logger` numbers the one that wrote it."""
-
-
-def finite(column: str) -> pl.Expr:
-    """Whether a value is there and is a number."""
-    return pl.col(column).is_not_null() & pl.col(column).is_finite()
+    sampled: bool = False
+    """Whether a column `sample_weight` says how many rows a row stands for."""
 
 
 def log_rules(reward_range: tuple[float, float] | None, rewards: pl.Series, *, mixed: bool = False) -> list[Rule]:
@@ -130,7 +126,7 @@ def joined_rules(has_model: bool) -> list[Rule]:
     return rules
 
 
-def broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[tuple[Rule, int, list[object]]]:
+def broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[Problem]:
     """Each rule that some rows break, with their number and the first events."""
     flags = frame.select("event", *(rule.broken.fill_null(value=True).alias(str(i)) for i, rule in enumerate(rules)))
     counts = flags.select(pl.exclude("event").sum()).row(0)
@@ -141,16 +137,18 @@ def broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[tuple[Rule, int, 
     ]
 
 
-def refuse(problems: Sequence[tuple[Rule, int, list[object]]], *, file: object) -> None:
+def told(problem: Problem) -> str:
+    """The code, column, number of rows and first events."""
+    rule, count, events = problem
+    return f"{rule.code} {rule.column} {rule.says}: {count:,} rows, first events {', '.join(map(str, events))}"
+
+
+def refuse(problems: Sequence[Problem], *, file: object) -> None:
     """Raise one error that lists every problem, if there is any."""
     if not problems:
         return
-    lines = [
-        f"  {rule.code} {rule.column} {rule.says}: {count:,} rows, first events {', '.join(map(str, events))}"
-        for rule, count, events in problems
-    ]
     raise InputError(
-        "\n".join(["the log cannot be evaluated:", *lines]),
+        "\n".join(["the log cannot be evaluated:", *(f"  {told(problem)}" for problem in problems)]),
         file=file,
         column=", ".join(dict.fromkeys(rule.column for rule, _, _ in problems)),
         rows=max(count for _, count, _ in problems),
@@ -198,9 +196,15 @@ def matched(
     *,
     loggers: Frame | None = None,
     kind: Kind = "item_position",
+    items: pl.Series | None = None,
+    features: Sequence[str] = (),
+    serving: str | None = None,
     file: object = None,
 ) -> Matched:
     """Join one target policy to the log, 1:1 by event, and check both; so too each of the `loggers`, if given.
+
+    Actions must be in `items`, the log's columns `features` must not be empty, and `serving` is the digest of the
+    configuration that the targets must name.
 
     Raises:
         InputError: every problem with its code, column, number of rows, first five events and remedy.
@@ -215,21 +219,18 @@ def matched(
             column="target_policy",
             remedy=f"choose one of: {', '.join(map(str, known))}",
         )
-    kept: list[str | pl.Expr] = [
-        name for name in (*LOG_NOTES, "logging_policy") if name in log_names and name not in needed
-    ]
-    if isinstance(logged.lazy().collect_schema().get(CANDIDATES), pl.List):
-        kept.append(pl.col(CANDIDATES).list.len().cast(pl.Float64).alias(ACTIONS))
-    log = as_numbers(
-        logged.lazy().select(*needed, *kept).collect(), [n for n in ("reward", "propensity") if n in needed], file=file
-    )
+    read = dict.fromkeys((*needed, *LOG_NOTES, "logging_policy", *CARRIED, *features))
+    log, rules = with_candidates_judged(logged.lazy().select(name for name in read if name in log_names), kind)
+    numbers = ("reward", *(("propensity",) if loggers is None else ()), *SAMPLING)
+    log = as_numbers(log, [name for name in numbers if name in log.columns], file=file)
     if log.is_empty():
         raise InputError("the log has no rows", file=file, remedy="hand over a log with at least one shown item")
     target_names = targets.lazy().collect_schema().names()
     has_model = all(name in target_names for name in MODEL_COLUMNS)
     columns = ("target_probability", *(MODEL_COLUMNS if has_model else ()))
-    chosen = targets.lazy().filter(pl.col("target_policy") == target_policy).select("event", *columns).collect()
-    chosen = as_numbers(chosen, columns, file=file)
+    digest = ["serving_digest"] if "serving_digest" in target_names else []
+    own = targets.lazy().filter(pl.col("target_policy") == target_policy).select("event", *columns, *digest)
+    chosen = as_numbers(own.collect(), columns, file=file)
     if has_model and all(chosen[name].null_count() == len(chosen) for name in MODEL_COLUMNS):
         has_model = False
     log, chosen = same_events(log, chosen, "targets", file=file)
@@ -237,9 +238,12 @@ def matched(
     repeated = Rule(
         "OPE021", "event", pl.col("event").is_duplicated(), "has several target rows", "keep one per policy"
     )
-    problems = broken(log, log_rules(reward_range, log["reward"], mixed=loggers is not None)) + broken(
-        chosen, [repeated]
-    )
+    rules += log_rules(reward_range, log["reward"], mixed=loggers is not None)
+    rules += carried_rules(log.columns, has_model=has_model, items=items, features=features)
+    notes = [told(one) for one in broken(log, [falling_times()])] if "at" in log.columns else []
+    problems = broken(log, rules) + broken(chosen, [repeated])
+    if serving is not None or digest:
+        problems += broken(with_digest(chosen), serving_rules(serving))
     names: list[str] = []
     if loggers is not None:
         names = log["logging_policy"].drop_nulls().unique().sort().to_list()
@@ -258,9 +262,34 @@ def matched(
         )
     refuse(problems + broken(joined, joined_rules(has_model)) + wrong_kind(joined, kind), file=file)
     estimated = loggers is None and is_estimated(joined)
-    return Matched(
-        joined, has_model, estimated, tuple(remarks(joined, len(chosen), mixed=loggers is not None)), len(names)
-    )
+    notes += remarks(joined, len(chosen), mixed=loggers is not None)
+    stands_for = sampled_weight(joined.columns)
+    sampled = stands_for is not None and bool(joined.select((stands_for != 1).any()).item())
+    if stands_for is not None and sampled:
+        joined = joined.with_columns(sample_weight=stands_for)
+        total = float(joined["sample_weight"].sum())
+        notes.append(f"OPE015 {len(joined):,} sampled rows stand for about {total:,.0f}: values are weighed by that")
+    return Matched(joined, has_model, estimated, tuple(notes), len(names), sampled)
+
+
+def with_candidates_judged(log: pl.LazyFrame, kind: Kind) -> tuple[pl.DataFrame, list[Rule]]:
+    """The log without its lists, which are counted and judged as they stream by; and rules that read what was found."""
+    if isinstance(log.collect_schema().get("candidates"), pl.List):
+        log = log.with_columns(pl.col("candidates").list.len().cast(pl.Float64).alias(ACTIONS))
+    rules = candidate_rules(log.collect_schema().names(), kind)
+    if not rules:
+        return log.drop(LISTS, strict=False).collect(), []
+    found = [rule.broken.fill_null(value=True).alias(f"broken_{number}") for number, rule in enumerate(rules)]
+    judged = with_own_propensity(log).with_columns(found).drop(*LISTS, "own", strict=False)
+    read = [replace(rule, broken=pl.col(f"broken_{number}")) for number, rule in enumerate(rules)]
+    return judged.collect(engine="streaming"), read
+
+
+def with_digest(targets: pl.DataFrame) -> pl.DataFrame:
+    """Targets with a `serving_digest`, empty where they have none."""
+    if "serving_digest" in targets.columns:
+        return targets
+    return targets.with_columns(serving_digest=pl.lit(None, pl.String))
 
 
 def same_events(
@@ -281,7 +310,7 @@ def same_events(
 
 def with_loggers(
     log: pl.DataFrame, loggers: Frame, names: Sequence[str], *, file: object
-) -> tuple[pl.DataFrame, list[tuple[Rule, int, list[object]]]]:
+) -> tuple[pl.DataFrame, list[Problem]]:
     """The log with what each of its loggers would have given to the shown item, and the problems of that (OPE011)."""
     require_columns(loggers.lazy().collect_schema().names(), list(LOGGERS.columns), LOGGERS.name, file=file)
     wanted = pl.col("logging_policy").is_in(list(names))
@@ -318,13 +347,14 @@ def with_loggers(
         own = given.filter(pl.col("logging_policy") == name).unique("event", keep="first", maintain_order=True)
         column = probability.alias(f"logger_{number}")
         log = log.join(own.select("event", column), on="event", how="left", maintain_order="left")
-    lacking = pl.any_horizontal(pl.col(f"logger_{number}").is_null() for number in range(len(names)))
+    each = [pl.col(f"logger_{number}").is_null() for number in range(len(names))]
+    lacking = pl.any_horizontal(each) if each else pl.lit(value=False)
     says = "has no probability of one of the loggers"
     remedy = f"give one row per event for each of: {', '.join(names)}"
     return log, found + broken(log, [Rule("OPE011", "event", lacking, says, remedy)])
 
 
-def wrong_kind(frame: pl.DataFrame, kind: Kind) -> list[tuple[Rule, int, list[object]]]:
+def wrong_kind(frame: pl.DataFrame, kind: Kind) -> list[Problem]:
     """Propensities must be of what the targets are of, when there are several positions; rows in order."""
     if frame["position"].n_unique() == 1:
         return []

@@ -77,6 +77,7 @@ def test_text_users_stay_together_and_predictions_may_be_missing():
         ({"q_hat": pl.lit(None, pl.Float64)}, "OPE024"),
         ({"user": pl.lit(None, pl.Int64)}, "OPE002"),
         ({"position": pl.lit(9)}, "OPE004"),
+        ({"keep_probability": pl.lit(0.5)}, "OPE015"),
         ({"request": -pl.col("request")}, "do not rise"),
     ],
 )

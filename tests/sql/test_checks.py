@@ -123,6 +123,18 @@ def test_dangling_ids_finds_each_kind_of_stranger(write, tmp_path, column, name,
     assert dangling() == [{"name": name, "kind": kind, "id": 9}]
 
 
+def test_dangling_actions_finds_shown_items_that_are_none_or_strangers(write, tmp_path):
+    vocabulary = write("vocabulary", kind=["item", "item", "user"], external=["a", "b", "c"], id=[1, 2, 9])
+
+    def dangling(*items):
+        slates = write("slates", event=list(range(len(items))), item=pa.array(items, pa.int32()))
+        check = queries.DanglingActions(slates=slates, vocabulary=vocabulary)
+        return sorted((row["event"], row["item"]) for row in bad(check, tmp_path))
+
+    assert dangling(1, 2) == []
+    assert dangling(1, 0, 3, None) == [(1, 0), (2, 3), (3, None)]
+
+
 def test_unsplit_events_finds_missing_doubled_and_unknown_events(write, tmp_path):
     events = write("events", event=[1, 2])
 

@@ -135,6 +135,25 @@ def test_parts_of_the_log_and_a_plan_of_the_next(files, tmp_path):
             estimate_from_parquet(logs, targets, tmp_path / "other", by=wrong)
 
 
+def test_rows_dropped_at_random_are_weighed_by_what_they_stand_for(files, tmp_path):
+    """A quarter of the rows without reward is enough; read as if it were whole, the log would have earned far more."""
+    logs, targets = files
+    pl.read_parquet(targets).filter(pl.col("target_policy") == "better").write_parquet(targets)
+    log = pl.read_parquet(logs)
+    keep = pl.when(pl.col("reward") > 0).then(1.0).otherwise(0.25)
+    drawn = pl.Series(np.random.default_rng(1).random(len(log)))
+    left = log.with_columns(keep_probability=keep).filter(drawn < pl.col("keep_probability"))
+    left.write_parquet(logs)
+    for record in estimate_from_parquet(logs, targets, tmp_path / "out", reward_min=0.0, reward_max=1.0):
+        assert record["n"] == len(left) < 0.7 * len(log)
+        assert record["low"] <= POLICIES["better"] @ MEAN <= record["high"]
+        assert record["mean_weight"] == pytest.approx(1, abs=0.05)
+    told = json.loads((tmp_path / "out" / "diagnostics.json").read_text())["better"]
+    assert told["logging_value"] == pytest.approx(log["reward"].mean(), abs=0.03)
+    assert left["reward"].mean() > told["logging_value"] + 0.2
+    assert any(note.startswith(f"OPE015 {len(left):,} sampled rows") for note in told["notes"])
+
+
 def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
