@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_FAULT, EXIT_INPUT, EXIT_VERDICT, EXIT_INTERRUPTED = 1, 2, 3, 130
 GRADES = ("trust", "caution", "no_support")  # from the best to the worst
+LOGGING = "logging"  # the reference that is no target policy: what served
 SHOWN_SEGMENTS = 20
 
 
@@ -292,6 +293,14 @@ def estimate(
         float | None,
         typer.Option(help="A half width of the interval: how many requests, or how much exploration, it needs."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="A target policy that the others are compared with too, and that they must beat; else what served.",
+            show_default=False,
+        ),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="By how much a policy must beat it to be let through.")] = 0.0,
     one_pass: Annotated[
         bool | None,
         typer.Option(
@@ -334,8 +343,6 @@ def estimate(
 
     Example:  rlrec ope --logs logs.parquet --target targets.parquet --out ope --reward-min 0 --reward-max 1
     """
-    import json
-
     from rlrec.errors import InputError
     from tasks.estimates import estimate_from_parquet
 
@@ -361,15 +368,12 @@ def estimate(
             planned_users=planned_users,
             by=by,
             half_width=plan,
+            reference=reference,
+            margin=margin,
             one_pass=one_pass,
             memory_limit=memory_limit,
         )
-    told = {
-        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("estimates", "diagnostics")
-    }
-    verdicts, unit = told["diagnostics"], told["estimates"]["per"]
-    describe_estimates(records, verdicts, unit, out)
-    describe_comparison(out / "comparison.parquet", unit)
+    verdicts, unit = describe_answer(records, out)
     if by is not None:
         describe_segments(out / "segments.parquet", by, unit)
     if fail_on is not None and any(one["verdict"] in GRADES[GRADES.index(fail_on) :] for one in verdicts.values()):
@@ -577,19 +581,45 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
         typer.echo(f"written: {out / name}")
 
 
+def describe_answer(records: Sequence[Mapping[str, Any]], out: Path) -> tuple[dict[str, Any], str]:
+    """Estimates, comparison and decision; the verdicts, and what the mean is over."""
+    import json
+
+    told = {
+        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("estimates", "diagnostics", "decision")
+    }
+    unit = told["estimates"]["per"]
+    describe_estimates(records, told["diagnostics"], unit, out)
+    describe_comparison(out / "comparison.parquet", unit)
+    for policy, decision in told["decision"].items():
+        against = beaten(decision["reference"])
+        said = "passes" if decision["passes"] else "does not pass"
+        typer.echo(f"gate: {policy} {said} against {against}" + "".join(f"; {why}" for why in decision["reasons"]))
+    typer.echo(f"written: {out / 'decision.json'}")
+    return told["diagnostics"], unit
+
+
+def beaten(reference: str) -> str:
+    """What a policy is compared with."""
+    return "what served" if reference == LOGGING else reference
+
+
 def describe_comparison(file: Path, unit: str) -> None:
-    """How much more each policy earns than the log's own, all intervals at once; then the file."""
+    """How much more each policy earns than what served and than the reference; then the file."""
     import pyarrow.parquet as pq
 
     rows = [row for row in pq.read_table(file).to_pylist() if row["reference"]]
-    show(
-        f"more than the log earned, per {unit}; all intervals hold at once",
-        ("policy", "by", "difference", "from", "to"),
-        [
-            (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
-            for row in rows
-        ],
-    )
+    for reference in dict.fromkeys(row["reference"] for row in rows):
+        show(
+            f"more than {beaten(reference)} earned, per {unit}; all intervals hold at once",
+            ("policy", "by", "difference", "from", "to"),
+            [
+                (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
+                for row in rows
+                if row["reference"] == reference
+            ],
+        )
     typer.echo(f"written: {file}")
 
 
