@@ -26,6 +26,10 @@ from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
+FILES = (  # what an answer may consist of
+    *("estimates.json", "diagnostics.json", "decision.json", "comparison.parquet", "curve.parquet"),
+    *("segments.parquet", "report.html"),
+)
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
     *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
