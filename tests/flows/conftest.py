@@ -1,11 +1,23 @@
-"""One Prefect server for all tests of flows."""
+"""One Prefect server, and one pipeline that ran twice, for all tests of flows."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.tiny import write_preset, write_tiny
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Two runs of one plan in one home."""
+
+    home: Path
+    plan: Any
+    first: Any
+    second: Any
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +51,23 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
     with prefect_test_harness(server_startup_timeout=180), temporary_settings(quiet):
         yield
+
+
+@pytest.fixture(scope="session")
+def ran(prefect_server: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The pipeline on the synthetic world, twice."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLREC_HOME", str(folder / "home"))
+        from flows.pipeline import pipeline
+        from tasks import presets
+
+        plan = presets.load(str(write_preset(folder, raw)))
+        return Ran(folder / "home", plan, pipeline(plan), pipeline(plan))
+
+
+@pytest.fixture
+def in_home(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """The same, with its home as ours."""
+    monkeypatch.setenv("RLREC_HOME", str(ran.home))
+    return ran
