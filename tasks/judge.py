@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.estimates import estimate_from_parquet
+from tasks.estimates import Question, estimate_from_parquet
 from tasks.feedback import Unit
 from tasks.promote import find_version
 from tasks.served import Moment, Served
@@ -81,7 +81,8 @@ def judge(asked: Judging) -> list[dict[str, Any]]:
     Raises:
         InputError: no such policy, a log that cannot be read or judged, or users that a policy does not know.
     """
-    out = Path(asked.out)
+    out, settings = Path(asked.out), asked.model_dump(include=set(ASKED_OF_THE_LOG))
+    Question(**settings)  # refuses what cannot be asked before anything is made
     reference = None if asked.reference is None else version_of(asked.reference)
     versions = [version_of(model) for model in asked.models] + ([] if reference is None else [reference])
     vocabulary = None if asked.vocabulary is None else Path(asked.vocabulary)
@@ -97,7 +98,7 @@ def judge(asked: Judging) -> list[dict[str, Any]]:
             out,
             reference=reference,
             notes={one.name: [one.note, *notes] for one in policies},
-            **asked.model_dump(include=set(ASKED_OF_THE_LOG)),
+            **settings,
         )
 
 

@@ -124,7 +124,16 @@ def write_targets(log: Log, policies: Sequence[Served], prefixes: int, seed: int
 
 
 def target_rows(log: Log, policy: Served, prefixes: int, seed: int) -> Iterator[pl.DataFrame]:
-    """TARGETS rows of one policy, users in the order of its contexts."""
+    """TARGETS rows of one policy, users in the order of its contexts.
+
+    Raises:
+        InputError: lists longer than its candidate sets.
+    """
+    if log.k > (size := policy.contexts.candidates.shape[1]):
+        raise InputError(
+            f"lists have {log.k} positions, but {policy.name} chooses among {size} items a user", file=log.file,
+            column="position", remedy="judge it on lists that it can make",
+        )  # fmt: skip
     place = pl.col("user").replace_strict(policy.rows, return_dtype=pl.Int64)
     users = log.users().with_columns(row=place).sort("row")
     items = pl.LazyFrame({"item": policy.items[1:], "number": np.arange(1, len(policy.items))})

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.tiny import write_preset, write_tiny
@@ -71,3 +73,18 @@ def in_home(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> Ran:
     """The same, with its home as ours."""
     monkeypatch.setenv("RLREC_HOME", str(ran.home))
     return ran
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> tuple[Path, Path]:
+    """A log of one uniform policy over two items, and a policy that always shows the second, which earns more."""
+    log = {
+        "event": list(range(400)), "request": list(range(400)), "user": [event % 50 for event in range(400)],
+        "position": [1] * 400, "reward": [float(event % 2 and event % 4 == 1) for event in range(400)],
+        "propensity": [0.5] * 400,
+    }  # fmt: skip
+    probability = [float(event % 2) for event in range(400)]
+    targets = {"event": log["event"], "target_policy": ["second"] * 400, "target_probability": probability}
+    for name, rows in (("logs", log), ("targets", targets)):
+        pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
+    return tmp_path / "logs.parquet", tmp_path / "targets.parquet"

@@ -66,33 +66,53 @@ def test_a_registered_policy_is_judged_as_the_pipeline_judged_it(in_home, asked)
         assert rows[name].to_numpy() == pytest.approx(expected.ravel(), abs=1e-9), name
 
 
-def test_the_flow_leaves_its_answer_on_both_pages(in_home, asked, tmp_path):
+def told(*words: object) -> str:
+    """What a command said when all went well."""
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def run_of(said: str):
+    """The MLflow run that a command names."""
+    from tasks import tracking
+
+    (line,) = (line for line in said.splitlines() if line.startswith("MLflow run: "))
+    return tracking.client().get_run(line.split()[-1])
+
+
+def test_the_command_leaves_its_answer_on_both_pages(in_home, asked):
     from prefect.client.orchestration import get_client
 
-    from flows.judge import judge
     from tasks import tracking
-    from tasks.judge import Judging
 
-    judged = judge(Judging.of(**asked))
-    run = tracking.client().get_run(judged.run_id)
+    out = Path(str(asked["out"]))
+    words = ("--model", asked["models"][0], "--logs", asked["logs"], "--vocabulary", asked["vocabulary"])
+    said = told("judge", *words, "--out", out, "--prefixes", 100, "--reward-min", 0, "--reward-max", 1)
+    assert "predictions are those of the reward model" in said
     name = f"{in_home.first.model.name}/{in_home.first.model.version}"
-    values = {row["estimator"]: row for row in judged.records if row["target_policy"] == name}
-    assert run.data.metrics[f"ope/snips/{name}/value"] == values["snips"]["value"]
-    told = json.loads((tmp_path / "judged" / "decision.json").read_text())[name]
-    assert run.data.metrics[f"difference/logging/{name}/low"] == told["low"]
-    assert run.data.tags[f"gate/{name}"] == ("passes" if told["passes"] else "refused")
+    estimates, decision = (json.loads((out / f"{file}.json").read_text()) for file in ("estimates", "decision"))
+    values = {row["estimator"]: row["value"] for row in estimates["estimates"]}
+    run = run_of(said)
+    assert run.data.metrics[f"ope/snips/{name}/value"] == values["snips"]
+    assert run.data.metrics[f"difference/logging/{name}/low"] == decision[name]["low"]
+    assert run.data.tags[f"gate/{name}"] == ("passes" if decision[name]["passes"] else "refused")
+    assert f"gate: {name} {'passes' if decision[name]['passes'] else 'does not pass'} against what served" in said
     assert {f"verdict/{name}", "git_commit", "estimand"} <= set(run.data.tags)
     assert any(metric.startswith("lambda/mse_bound/snips/clip/") for metric in run.data.metrics)
-    files = {
-        found.path
-        for folder in (None, "figures")
-        for found in tracking.client().list_artifacts(run.info.run_id, folder)
-    }
+    api = tracking.client()
+    files = {found.path for folder in (None, "figures") for found in api.list_artifacts(run.info.run_id, folder)}
     assert {"estimates.json", "decision.json", "curve.parquet", "report.html", "figures/weight_curve.png"} <= files
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
     assert {"gate", "estimates", "weight-curve", "mlflow-run"} <= set(artifacts)
     assert name in artifacts["estimates"]
+
+
+def test_ope_is_tracked_where_asked(in_home, logged, tmp_path):
+    logs, targets = logged
+    said = told("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--track")
+    assert run_of(said).data.tags["gate/second"] == "passes"
 
 
 def test_what_cannot_be_asked_is_told(asked):
@@ -102,21 +122,6 @@ def test_what_cannot_be_asked_is_told(asked):
         Judging.of(**asked | {"contexts": "yesterday"})
     with pytest.raises(InputError, match="no registered model"):
         judge(Judging.of(**asked | {"reference": "nobody@champion"}))
-
-
-def test_the_commands(in_home, asked, tmp_path):
-    words = ["--model", asked["models"][0], "--logs", asked["logs"], "--vocabulary", asked["vocabulary"]]
-    told = CliRunner().invoke(cli.app, ["judge", *words, "--out", str(tmp_path / "out"), "--prefixes", "100"])
-    assert told.exit_code == 0, told.output
-    for words in ("gate: ", "against what served", "MLflow run: ", "predictions are those of the reward model"):
-        assert words in told.stdout, words
-    words = ["--logs", f"{asked['logs']}/logged_slates.parquet", "--target", str(tmp_path / "out" / "targets.parquet")]
-    told = CliRunner().invoke(cli.app, ["ope", *words, "--out", str(tmp_path / "ope"), "--track"])
-    assert told.exit_code == 0, told.output
-    from tasks import tracking
-
-    (line,) = (line for line in told.stdout.splitlines() if line.startswith("MLflow run: "))
-    assert tracking.client().get_run(line.split()[-1]).data.tags["estimand"] == "expected reward of a log row"
 
 
 def test_the_question_is_a_typed_form():

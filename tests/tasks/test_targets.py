@@ -147,3 +147,9 @@ def test_a_log_that_does_not_say_who_saw_what_where_is_refused(every, change, ma
     pl.read_parquet(every).drop("action").write_parquet(every)
     with pytest.raises(InputError, match="item"):
         read_log(every)
+
+
+def test_lists_longer_than_the_candidate_sets_are_refused(every, policy):
+    pl.read_parquet(every).with_columns(position=pl.col("event_id") + 1).write_parquet(every)
+    with pytest.raises(InputError, match="144 positions, but one/1 chooses among 5 items"):
+        of(read_log(every), policy)
