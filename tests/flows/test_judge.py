@@ -109,6 +109,7 @@ def test_the_command_leaves_its_answer_on_both_pages(in_home, asked):
     assert name in artifacts["estimates"]
 
 
+@pytest.mark.slow
 def test_ope_is_tracked_where_asked(in_home, logged, tmp_path):
     logs, targets = logged
     said = told("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--track")

@@ -1,5 +1,6 @@
 """TARGETS of policies over a log: how likely each was to show what was shown, whatever ids are called."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -121,10 +122,13 @@ def test_a_version_without_a_model_is_judged_without_dr(every, policy, tmp_path)
     assert "no predictions" in bare.note
     log = read_log(every)
     assert of(log, policy, bare)["q_hat"].null_count() == USERS * K * 8
-    records = estimate_from_parquet(log.file, log.file.with_name("targets.parquet"), tmp_path / "out")
+    records = estimate_from_parquet(
+        log.file, log.file.with_name("targets.parquet"), tmp_path / "out", reference="one/1"
+    )
     skipped = {(row["target_policy"], row["estimator"]) for row in records if row["note"]}
     assert {("bare/1", "dr"), ("bare/1", "sndr")} <= skipped
     assert ("one/1", "dr") not in skipped
+    assert list(json.loads((tmp_path / "out" / "decision.json").read_text())) == ["bare/1"]
 
 
 def test_a_version_of_an_earlier_layout_is_refused_by_name(tmp_path, monkeypatch):
