@@ -22,7 +22,7 @@ from scipy.stats import binomtest  # pyright: ignore[reportMissingTypeStubs]  # 
 
 from rlrec.ope import Rounds, evaluate
 from rlrec.ope.comparison import compared, logged, summed
-from rlrec.ope.selection import Grade
+from rlrec.ope.selection import Grade, gate
 
 Array = np.ndarray
 Kind = Literal["close", "far", "gaps", "stale"]
@@ -124,7 +124,7 @@ def decision(number: int, seed: int) -> Decision:
     found = evaluate(rounds, level=LEVEL, replicates=2)  # the verdict needs no bootstrap
     estimates = found.estimates
     rows = compared(
-        [summed("candidate", estimates["snips"], rounds, seed=seed)], logged(rounds, seed=seed), LEVEL, seed=seed
+        [summed("candidate", estimates["snips"], rounds, seed=seed)], [logged(rounds, seed=seed)], LEVEL, seed=seed
     )
     paired = rows[-1]
     serving = made.value(made.serving)
@@ -145,12 +145,12 @@ RULES: dict[str, tuple[Callable[[Decision], bool], Callable[[Decision], bool]]] 
     "SNIPS larger": (lambda seen: seen.snips > 0, lambda seen: not seen.snips > 0),
     "lower bound": (lambda seen: seen.low > 0, lambda seen: seen.high < 0),
     "gate": (
-        lambda seen: seen.low > 0 and seen.verdict != "no_support",
-        lambda seen: seen.high < 0 and seen.verdict != "no_support",
+        lambda seen: gate(seen.low, seen.verdict).passes,
+        lambda seen: gate(-seen.high, seen.verdict).passes,
     ),
     "strict gate": (
-        lambda seen: seen.low > 0 and seen.verdict == "trust",
-        lambda seen: seen.high < 0 and seen.verdict == "trust",
+        lambda seen: gate(seen.low, seen.verdict, worst="trust").passes,
+        lambda seen: gate(-seen.high, seen.verdict, worst="trust").passes,
     ),
 }
 """When each launches, and when it rejects; else it abstains. The strict gate asks for `trust`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_FAULT, EXIT_INPUT, EXIT_VERDICT, EXIT_INTERRUPTED = 1, 2, 3, 130
 GRADES = ("trust", "caution", "no_support")  # from the best to the worst
+LOGGING = "logging"  # the reference that is no target policy: what served
 SHOWN_SEGMENTS = 20
 
 
@@ -305,6 +306,14 @@ def estimate(
         str | None,
         typer.Option(help="Digest of the configuration that will serve: the targets' serving_digest must be it."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="A target policy that the others are compared with too, and that they must beat; else what served.",
+            show_default=False,
+        ),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="By how much a policy must beat it to be let through.")] = 0.0,
     one_pass: Annotated[
         bool | None,
         typer.Option(
@@ -313,6 +322,7 @@ def estimate(
         ),
     ] = None,
     memory_limit: Annotated[str, typer.Option(help="What one pass may use.")] = "1GB",
+    track: Annotated[bool, typer.Option("--track", help="Log the answer to MLflow too.")] = False,
     fail_on: Annotated[
         str | None,
         typer.Option(
@@ -348,8 +358,6 @@ def estimate(
 
     Example:  rlrec ope --logs logs.parquet --target targets.parquet --out ope --reward-min 0 --reward-max 1
     """
-    import json
-
     from rlrec.errors import InputError
     from tasks.estimates import estimate_from_parquet
 
@@ -378,19 +386,96 @@ def estimate(
             half_width=plan,
             items=items,
             serving=serving,
+            reference=reference,
+            margin=margin,
             one_pass=one_pass,
             memory_limit=memory_limit,
         )
-    told = {
-        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in ("estimates", "diagnostics")
-    }
-    verdicts, unit = told["diagnostics"], told["estimates"]["per"]
-    describe_estimates(records, verdicts, unit, out)
-    describe_comparison(out / "comparison.parquet", unit)
+    if track:
+        track_answer(out)
+    verdicts, unit = describe_answer(records, out)
     if by is not None:
         describe_segments(out / "segments.parquet", by, unit)
     if fail_on is not None and any(one["verdict"] in GRADES[GRADES.index(fail_on) :] for one in verdicts.values()):
         raise typer.Exit(EXIT_VERDICT)
+
+
+@app.command("judge")
+def judge_policies(
+    model: Annotated[
+        list[str], typer.Option(help="NAME@alias or NAME/version in the registry; repeat.", show_default=False)
+    ],
+    logs: Annotated[
+        str,
+        typer.Option(
+            help="Parquet, as for `rlrec ope`, with user_id and action; or a corpus with logged slates.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The folder for targets, estimates and decision.", show_default=False)],
+    reference: Annotated[
+        str | None, typer.Option(help="The policy that the others must beat; else what served.", show_default=False)
+    ] = None,
+    contexts: Annotated[
+        str,
+        typer.Option(
+            help="What policies know when they decide: deployed, as they rank now; serving, as of the log that "
+            "`rlrec run` evaluates them on."
+        ),
+    ] = "deployed",
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(help="The corpus whose dense ids the log has, if not the log's own.", show_default=False),
+    ] = None,
+    leave_out_unknown: Annotated[
+        bool, typer.Option("--leave-out-unknown", help="Judge without the users that some policy does not know.")
+    ] = False,
+    margin: Annotated[float, typer.Option(help="By how much a policy must beat it to be let through.")] = 0.0,
+    per: Annotated[str, typer.Option(help="The value is a mean per request, or per row.")] = "request",
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    reward_min: Annotated[float | None, typer.Option(help="The least reward there can be.")] = None,
+    reward_max: Annotated[float | None, typer.Option(help="The greatest reward there can be.")] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(help="The greatest target probability over propensity, where one is proven.")
+    ] = None,
+    prefixes: Annotated[int, typer.Option(help="Sampled prefixes behind each policy's position marginals.")] = 2_000,
+    seed: Annotated[int, typer.Option(help="Seed of these samples and of the bootstrap.")] = 0,
+) -> None:
+    """Judge registered policies off-policy on any log, all at once, and say who may take the reference's place.
+
+    The answer is what `rlrec ope` writes, with the TARGETS table that it rests on, and goes onto an MLflow run.
+
+    Example:  rlrec judge --model ml-100k-grpo_slate@candidate --logs logs.parquet --out judged
+
+    Example:  rlrec judge --model m/2 --model m/3 --reference m@champion --logs logs.parquet --out judged
+    """
+    from tasks.environment import prepare
+
+    prepare()
+    from flows.console import run_plan
+    from flows.judge import judge
+    from tasks.judge import Judging
+
+    asked = Judging.of(
+        models=model,
+        logs=logs,
+        out=out,
+        reference=reference,
+        contexts=contexts,
+        vocabulary=vocabulary,
+        leave_out_unknown=leave_out_unknown,
+        margin=margin,
+        per=per,
+        level=level,
+        reward_min=reward_min,
+        reward_max=reward_max,
+        max_weight=max_weight,
+        prefixes=prefixes,
+        seed=seed,
+    )
+    judged = run_plan(judge, asked)
+    describe_answer(judged.records, Path(out))
+    typer.echo(f"MLflow run: {judged.run_id}")
 
 
 @app.command("run")
@@ -594,19 +679,58 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
         typer.echo(f"written: {out / name}")
 
 
+def track_answer(out: Path) -> None:
+    """Log an answer to a run of its own."""
+    from tasks.environment import prepare
+
+    prepare()
+    from tasks.publication import Answer, log_answer
+    from tasks.tracking import opened
+
+    with opened("ope") as run:
+        log_answer(run, Answer(out))
+    typer.echo(f"MLflow run: {run.run_id}")
+
+
+def describe_answer(records: Sequence[Mapping[str, Any]], out: Path) -> tuple[dict[str, Any], str]:
+    """Estimates, comparison and decision; the verdicts, and what the mean is over."""
+    import json
+
+    told = {
+        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("estimates", "diagnostics", "decision")
+    }
+    unit = told["estimates"]["per"]
+    describe_estimates(records, told["diagnostics"], unit, out)
+    describe_comparison(out / "comparison.parquet", unit)
+    for policy, decision in told["decision"].items():
+        against = beaten(decision["reference"])
+        said = "passes" if decision["passes"] else "does not pass"
+        typer.echo(f"gate: {policy} {said} against {against}" + "".join(f"; {why}" for why in decision["reasons"]))
+    typer.echo(f"written: {out / 'decision.json'}")
+    return told["diagnostics"], unit
+
+
+def beaten(reference: str) -> str:
+    """What a policy is compared with."""
+    return "what served" if reference == LOGGING else reference
+
+
 def describe_comparison(file: Path, unit: str) -> None:
-    """How much more each policy earns than the log's own, all intervals at once; then the file."""
+    """How much more each policy earns than what served and than the reference; then the file."""
     import pyarrow.parquet as pq
 
     rows = [row for row in pq.read_table(file).to_pylist() if row["reference"]]
-    show(
-        f"more than the log earned, per {unit}; all intervals hold at once",
-        ("policy", "by", "difference", "from", "to"),
-        [
-            (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
-            for row in rows
-        ],
-    )
+    for reference in dict.fromkeys(row["reference"] for row in rows):
+        show(
+            f"more than {beaten(reference)} earned, per {unit}; all intervals hold at once",
+            ("policy", "by", "difference", "from", "to"),
+            [
+                (row["target_policy"], row["estimator"].upper(), *(number(row[n]) for n in ("value", "low", "high")))
+                for row in rows
+                if row["reference"] == reference
+            ],
+        )
     typer.echo(f"written: {file}")
 
 

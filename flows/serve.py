@@ -8,6 +8,7 @@ from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.increment import increment
 from flows.ingest import ingest
+from flows.judge import judge
 from flows.pipeline import pipeline
 from flows.pretrain import pretrain
 from tasks import presets
@@ -22,7 +23,7 @@ def main() -> None:
         flow.to_deployment(name="default", parameters=values, concurrency_limit=1)
         for flow in (pipeline, ingest, pretrain, finetune, evaluate)
     ]
-    deployments.append(increment.to_deployment(name="default", concurrency_limit=1))
+    deployments += [flow.to_deployment(name="default", concurrency_limit=1) for flow in (increment, judge)]
     serve(*deployments, limit=1)  # pyright: ignore[reportArgumentType] - sync flows give sync deployments
 
 

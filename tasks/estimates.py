@@ -12,12 +12,13 @@ import polars as pl
 
 from rlrec.errors import InputError
 from rlrec.ope.codes import KINDS, Kind
-from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
+from rlrec.ope.comparison import LOGGING, Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
 from rlrec.ope.planning import Plan, plan
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments
+from rlrec.ope.selection import Grade, gate, worst_of
 from rlrec.ope.transforms import FAMILIES
 from rlrec.ope.validation import policies, require_columns
 from rlrec.tables import FEEDBACK_NAMES
@@ -26,6 +27,10 @@ from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
+FILES = (  # what an answer may consist of
+    *("estimates.json", "diagnostics.json", "decision.json", "comparison.parquet", "curve.parquet"),
+    *("segments.parquet", "report.html"),
+)
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
     *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
@@ -52,6 +57,8 @@ class Question:
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
     `items` is a table whose column `item` (or `action`) holds every action there can be; `serving` the digest of the
     configuration that will serve, which the targets' `serving_digest` must be.
+    `reference` names a target policy that the others are compared with too; the gate asks for more than `margin` over
+    it, or over the log's own mean reward. `notes` are said of a policy beside those that its evaluation makes.
     `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
     of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
     """
@@ -74,9 +81,12 @@ class Question:
     half_width: float | None = None
     items: Path | None = None
     serving: str | None = None
+    reference: str | None = None
+    margin: float = 0.0
     one_pass: bool | None = None
     memory_limit: str = "1GB"
     truth: dict[str, float] = field(default_factory=dict[str, float])
+    notes: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked.
@@ -138,14 +148,14 @@ class Answer:
     segments: Sequence[Segment] = ()
     plans: Sequence[Plan] = ()
 
-    def told(self) -> dict[str, object]:
-        """For `diagnostics.json`."""
+    def told(self, notes: Sequence[str]) -> dict[str, object]:
+        """For `diagnostics.json`, with further notes."""
         planned = {"plan": [asdict(one) for one in self.plans]} if self.plans else {}
-        return self.evaluation.to_record() | planned
+        return self.evaluation.to_record() | planned | {"notes": [*self.evaluation.notes, *notes]}
 
 
 def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: Any) -> list[dict[str, object]]:
-    """Write estimates, curve, comparison, diagnostics, page (and segments) into `out`; return a record per interval.
+    """Write estimates, curve, comparison, decision, diagnostics, page (and segments) to `out`; a record per interval.
 
     Every target policy in the file is evaluated; without `targets` the log has their columns itself. Without q_hat and
     q_hat_target, DR and SNDR stay empty and their records say so. `given` are the fields of a `Question`.
@@ -175,10 +185,13 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     curves = [one.evaluation.curve.insert_column(0, pl.lit(one.policy).alias("target_policy")) for one in answers]
     estimates, curve, compared_all = estimates_of(answers, question), pl.concat(curves), comparison(answers, question)
     told = propensities_of(logs)
-    diagnostics = {one.policy: {**one.told(), "propensities": told} for one in answers}
+    diagnostics = {
+        one.policy: {**one.told(question.notes.get(one.policy, ())), "propensities": told} for one in answers
+    }
     page = sheet(estimates, diagnostics, curve, compared_all)
     write_json(out / "estimates.json", estimates)
     write_json(out / "diagnostics.json", diagnostics)
+    write_json(out / "decision.json", decisions(compared_all, answers, question))
     write(out / "curve.parquet", curve.write_parquet)
     write(out / "comparison.parquet", compared_all.write_parquet)
     write(out / "report.html", lambda draft: draft.write_text(page, encoding="utf-8"))
@@ -297,13 +310,47 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
 
 
 def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:
-    """Every policy and its difference to the log's own, all at once; one by one where they were logged apart."""
+    """Every policy and its difference to the log's own and to the reference; one by one where they were logged apart.
+
+    Raises:
+        InputError: the reference is no target policy, or has a log of its own.
+    """
+    wanted = [] if question.reference in (None, LOGGING) else [question.reference]
+    known = [one.policy for one in answers]
+    if not set(wanted) <= set(known):
+        raise InputError(
+            f"the reference {question.reference!r} is no target policy", column="target_policy",
+            remedy=f"choose among: {', '.join((LOGGING, *known))}",
+        )  # fmt: skip
     together = all(np.array_equal(one.logger.units, answers[0].logger.units) for one in answers)
+    if wanted and not together:
+        raise InputError(
+            "policies that were logged apart cannot be compared with one of them", column="target_policy",
+            remedy="leave --reference out, or give the probabilities of all policies for one log",
+        )  # fmt: skip
     rows: list[dict[str, object]] = []
     for group in [answers] if together else [[one] for one in answers]:
         found = [one.summed for one in group]
-        rows += compared(found, group[0].logger, question.level, seed=question.seed)
+        references = [group[0].logger, *(one for one in found if one.name in wanted)]
+        rows += compared(found, references, question.level, seed=question.seed)
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def decisions(compared_all: pl.DataFrame, answers: Sequence[Answer], question: Question) -> dict[str, object]:
+    """For `decision.json`: may each policy take the reference's place, or that of what served? Else, why not.
+
+    The verdict is the worse of the two policies', for a difference is no better supported than either end.
+    """
+    reference = question.reference or LOGGING
+    grades: dict[str, Grade] = {one.policy: one.evaluation.verdict.grade for one in answers}
+    found: dict[str, object] = {}
+    for row in compared_all.filter(pl.col("reference") == reference).iter_rows(named=True):
+        policy, low = row["target_policy"], row["low"]
+        verdict = worst_of(grades[name] for name in (policy, reference) if name in grades)
+        decision = gate(float("nan") if low is None else low, verdict, question.margin)
+        shown = {name: row[name] for name in ("reference", "estimator", "value", "low", "high", "level")}
+        found[policy] = {**asdict(decision), **shown, "margin": question.margin, "verdict": verdict}
+    return found
 
 
 def labels(log: pl.LazyFrame, question: Question, *, file: Path) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rlrec import recipes
@@ -107,22 +108,49 @@ def actor_scores(actor: CandidateScorer, contexts: Contexts) -> Tensor:
     return actor(contexts.base, contexts.features)
 
 
-def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds:
-    """What OPE reads of a log, for the target policy with these position marginals over the serving contexts.
+@dataclass(frozen=True)
+class Shown:
+    """Of R lists of J shown items each: π(item at its position), the predicted reward, and its mean under π there."""
 
-    The reward model's prediction at position k is θ_k f; its value under the target is θ_k Σ_i π(i at k) f(x, i).
+    probability: Float[Tensor, "R J"]
+    q_hat: Float[Tensor, "R J"] | None
+    q_hat_target: Float[Tensor, "R J"] | None
+
+
+def shown(
+    marginals: Float[Tensor, "N K C"],
+    candidates: Int[Tensor, "N C"],
+    q_hat: Float[Tensor, "N C"] | None,
+    context: Int[Tensor, "R"],
+    items: Int[Tensor, "R J"],
+    position: Int[Tensor, "R J"],
+) -> Shown:
+    """What a policy with these position marginals makes of shown items; positions count from 0.
+
+    The reward model's prediction at position k is θ_k f; its value under the target is θ_k Σ_i π(i at k) f(x, i). An
+    item outside the candidates has probability 0, and a prediction of 0 that no estimator reads.
     """
-    theta = discounts(log.items.shape[1])
-    places = places_of(log.items.unsqueeze(1), serving.contexts.candidates[log.context]).squeeze(1)
-    probability = marginals[log.context].gather(2, places.unsqueeze(2)).squeeze(2)
-    direct = (marginals * serving.q_hat.unsqueeze(1)).sum(2) * theta
+    places = places_of(items.unsqueeze(1), candidates[context]).squeeze(1)
+    inside, place, row = places >= 0, places.clamp_min(0), context.unsqueeze(1)
+    probability = torch.where(inside, marginals[row, position, place], 0.0).clamp(0.0, 1.0)
+    if q_hat is None:
+        return Shown(probability, None, None)
+    theta = discounts(marginals.shape[1])
+    direct = (marginals * q_hat.unsqueeze(1)).sum(2) * theta
+    return Shown(probability, torch.where(inside, q_hat[row, place], 0.0) * theta[position], direct[row, position])
+
+
+def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds:
+    """What OPE reads of a log, for the target policy with these position marginals over the serving contexts."""
+    position = torch.arange(log.items.shape[1]).expand_as(log.items)
+    found = shown(marginals, serving.contexts.candidates, serving.q_hat, log.context, log.items, position)
     return Rounds.of(
         reward=log.reward.numpy(),
         propensity=log.propensity.numpy(),
-        target_probability=np.clip(probability.numpy(), 0.0, 1.0),
+        target_probability=found.probability.numpy(),
         cluster=log.context.numpy(),
-        q_hat=(serving.q_hat[log.context].gather(1, places) * theta).numpy(),
-        q_hat_target=direct[log.context].numpy(),
+        q_hat=None if found.q_hat is None else found.q_hat.numpy(),
+        q_hat_target=None if found.q_hat_target is None else found.q_hat_target.numpy(),
         actions=np.full(log.items.shape, serving.contexts.candidates.shape[1]),
         reward_range=(0.0, 1.0),
     )

@@ -10,11 +10,17 @@ from typing import Any
 
 from tasks import environment  # noqa: F401  # isort: skip - settings that prefect reads when it is imported
 from prefect import task, unmapped
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
-from tasks import evaluate, evidence, graphs, learn, outcome, promote, recommend, simulate, warehouse
+from tasks import evaluate, evidence, graphs, learn, outcome, promote, publication, recommend, simulate, warehouse
+from tasks import judge as judging
 from tasks.artifacts import Artifact, describe, described
 from tasks.cache import BY_CONTENT, content_key, place
 from tasks.manifest import DataFile
@@ -22,6 +28,7 @@ from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.report import page
 from tasks.sources import Source, fetch
+from tasks.tracking import Run
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +114,27 @@ def publish(
     """Put the outcome on the parent run and on the flow run's page; returns the run that it was first made by."""
     told = outcome.publish(plan, results, page, model, lists, tracking)
     create_markdown_artifact(key="summary", markdown=told.markdown, description=told.headline)
-    if told.link is not None:
-        create_link_artifact(key="mlflow-run", link=told.link, link_text="MLflow run", description=told.headline)
+    point_to(told.link, told.image, told.headline)
     return told.cached_from
+
+
+judge = task(name="judge", cache_policy=NO_CACHE, persist_result=False)(judging.judge)
+
+
+@task(name="publish-answer", cache_policy=NO_CACHE, persist_result=False)
+def publish_answer(asked: judging.Judging, tracking: str | None) -> None:
+    """Put an off-policy answer on its MLflow run and on the flow run's page."""
+    run, answer = Run(tracking), publication.Answer(Path(asked.out))
+    run.params(asked.model_dump())
+    publication.log_answer(run, answer)
+    create_markdown_artifact(key="gate", markdown=answer.markdown(), description=answer.sentence())
+    create_table_artifact(key="estimates", table=answer.table(), description=answer.estimates["estimand"])
+    point_to(run.link(), run.file_link(publication.CURVE_IMAGE), answer.sentence())
+
+
+def point_to(link: str | None, image: str | None, description: str) -> None:
+    """The MLflow run, and its picture of the weight-vs-bias curve, on the flow run's page."""
+    if link is not None:
+        create_link_artifact(key="mlflow-run", link=link, link_text="MLflow run", description=description)
+    if image is not None:
+        create_image_artifact(key="weight-curve", image_url=image, description=description)

@@ -17,6 +17,7 @@ from tasks.contenders import CLICKS, RL, VALUE
 from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.provenance import propensities_of, version_sentence
+from tasks.publication import CURVE_IMAGE
 from tasks.report.results import read_results
 from tasks.report.summaries import summary_markdown
 from tasks.report.wording import headline_sentence
@@ -40,6 +41,7 @@ class Told:
     headline: str
     markdown: str
     link: str | None
+    image: str | None
     cached_from: str | None
 
 
@@ -200,6 +202,8 @@ def publish(
     run.metrics([(f"truth/{r['kind']}/{r['policy']}", r["value"], 0) for r in truth.iter_rows(named=True)])
     held = found.heldout.filter(pl.col("seed").is_null())
     run.metrics([(f"heldout/{r['metric']}/{r['policy']}", r["value"], 0) for r in held.iter_rows(named=True)])
+    chosen = found.curve.filter("selected").select("target_policy", "base", "family", "lambda").rows()
+    run.metrics([(f"lambda/{base}/{family}/{policy}", value, 0) for policy, base, family, value in chosen])
     run.params(plan.model_dump(mode="json"))
     run.tags(
         {
@@ -213,7 +217,8 @@ def publish(
     run.files(results.path, "tables")
     run.files(page.path.parent, "report")
     run.files(lists.path, "recommendations")
-    return Told(headline_sentence(found), summary_markdown(found), run.link(), cached_from)
+    image = run.file_link(f"report/{CURVE_IMAGE}")
+    return Told(headline_sentence(found), summary_markdown(found), run.link(), image, cached_from)
 
 
 def _histories(artifact: Artifact, stage: str, seed: int) -> list[pl.DataFrame]:

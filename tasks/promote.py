@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import pandas as pd
+from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -20,15 +21,17 @@ from rlrec.corpus import Corpus
 from rlrec.errors import InputError
 from rlrec.feedback.contexts import read_contexts
 from rlrec.recipes import FineTuning
+from tasks import ranker
 from tasks import tracking as runs
 from tasks.artifacts import Artifact
 from tasks.checkpoints import read_tensors, write_tensors
-from tasks.evidence import DEPLOYED
+from tasks.evidence import DEPLOYED, SERVING
 from tasks.learn import CRITERION, best_score
 
 logger = logging.getLogger(__name__)
 
 ALIAS = "candidate"
+LAYOUT = 2  # of the files in a version; one of an earlier layout is registered anew
 LIBRARIES = ("mlflow", "torch", "numpy", "pandas", "polars", "pydantic", "jaxtyping", "safetensors", "scipy")
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "user")]),
@@ -74,7 +77,7 @@ def register(
     place = scores.index(max(scores))
     chosen, known, seed = policies[place], evidence[place], seeds[place]
     api = runs.client()
-    content = f"{chosen.digest}-{known.digest}"[:64] + known.digest[:32]
+    content = f"{chosen.digest[:60]}-{known.digest[:32]}-{LAYOUT}"
     version = next((v.version for v in _versions(api, name) if v.tags.get("content") == content), None)
     if version is None:
         version = _log(corpus, known, chosen, recipe, name, tracking)
@@ -89,13 +92,20 @@ def register(
 
 
 def write_served(folder: Path, corpus: Artifact, evidence: Artifact, policy: Artifact, recipe: FineTuning) -> None:
-    """The files that the served model reads: actor, contexts of every user, vocabularies."""
+    """The files that the served model reads: actor, contexts with what each candidate may earn, vocabularies.
+
+    `q_hat` was learned from `log_train` alone, and so never from a log on which the policy is judged.
+    """
     tables = Corpus.of(corpus.path)
-    contexts = read_contexts(Corpus.of(evidence.path / DEPLOYED)).contexts
-    actor = recipes.actor(recipe, contexts.features.shape[-1], read_tensors(policy.path / "model.safetensors"))
+    weights = read_tensors(policy.path / "model.safetensors")
     folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder / "actor.safetensors", dict(actor.state_dict()))
-    write_tensors(folder / "contexts.safetensors", {n: getattr(contexts, n) for n in contexts.__dataclass_fields__})
+    for kind, file in ((DEPLOYED, ranker.DEPLOYED), (SERVING, ranker.SERVING)):
+        known = read_contexts(Corpus.of(evidence.path / kind))
+        fields = {name: getattr(known.contexts, name) for name in known.contexts.__dataclass_fields__}
+        write_tensors(folder / file, {**fields, "q_hat": known.q_hat})
+        if kind == DEPLOYED:
+            actor = recipes.actor(recipe, known.contexts.features.shape[-1], weights)
+            write_tensors(folder / "actor.safetensors", dict(actor.state_dict()))
     catalogue = tables.catalogue()
     facts = {
         "hidden": recipe.hidden, "layers": recipe.layers, "temperature": recipe.temperature,
@@ -138,6 +148,22 @@ def load(uri: str) -> mlflow.pyfunc.PyFuncModel:
     mlflow.set_tracking_uri(runs.uri())
     mlflow.set_registry_uri(runs.uri())
     return mlflow.pyfunc.load_model(uri)
+
+
+def fetch(model: str, folder: Path) -> tuple[str, Path]:
+    """`NAME/version` of `NAME@alias` or `NAME/version`, and its files (those of `write_served`), put into `folder`.
+
+    Raises:
+        InputError: there is no such model, alias or version.
+    """
+    uri, _ = find_version(model)
+    mlflow.set_tracking_uri(runs.uri())
+    mlflow.set_registry_uri(runs.uri())
+    name = uri.removeprefix("models:/")
+    place = folder / name
+    place.mkdir(parents=True)
+    found = download_artifacts(artifact_uri=f"{uri}/artifacts/policy", dst_path=str(place))
+    return name, Path(found)
 
 
 def find_version(model: str) -> tuple[str, str]:

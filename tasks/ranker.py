@@ -9,11 +9,15 @@ import torch
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 from safetensors.torch import load_file
+from torch import Tensor
 
 from rlrec.batches import Contexts
 from rlrec.encoders.candidate_scorer import CandidateScorer, ContextScorer
 from rlrec.ops.slates import greedy_top_k
 from rlrec.policies.plackett_luce import PlackettLuce
+
+DEPLOYED = "contexts.safetensors"  # as of the end of the data: what is ranked
+SERVING = "serving.safetensors"  # as of the logs that the policy learned from and is evaluated on
 
 
 class SlateRanker(PythonModel):
@@ -22,12 +26,9 @@ class SlateRanker(PythonModel):
     def load_context(self, context: Any) -> None:
         """Read the actor, the contexts and the vocabularies."""
         folder = Path(context.artifacts["policy"])
-        facts = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "contexts.safetensors")
-        actor = CandidateScorer(tensors["features"].shape[2], facts["hidden"], facts["layers"], torch.Generator())
-        actor.load_state_dict(load_file(folder / "actor.safetensors"))
-        self.contexts = Contexts(**tensors)
-        self.scorer = ContextScorer(actor.eval(), self.contexts)
+        facts = facts_of(folder)
+        self.contexts, _ = contexts_of(folder / DEPLOYED)
+        self.scorer = ContextScorer(actor_of(folder), self.contexts)
         eligible = torch.ones(len(facts["items"]), dtype=torch.bool)
         eligible[0] = False
         self.policy = PlackettLuce(self.scorer, facts["temperature"], eligible)
@@ -68,6 +69,26 @@ class SlateRanker(PythonModel):
                 "propensity": chance.reshape(-1).double().tolist(),
             }
         )
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Hidden width, layers, temperature, and the external ids behind the dense ones."""
+    return json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+
+
+def contexts_of(file: Path) -> tuple[Contexts, Tensor | None]:
+    """Stored contexts, and the reward model's prediction [N, C] of each candidate where the version carries one."""
+    tensors = load_file(file)
+    q_hat = tensors.pop("q_hat", None)
+    return Contexts(**tensors), q_hat
+
+
+def actor_of(folder: Path) -> CandidateScorer:
+    """The trained actor."""
+    facts, weights = facts_of(folder), load_file(folder / "actor.safetensors")
+    actor = CandidateScorer(len(weights["centre"]), facts["hidden"], facts["layers"], torch.Generator())
+    actor.load_state_dict(weights)
+    return actor.eval()
 
 
 set_model(SlateRanker())

@@ -66,7 +66,7 @@ def _keys(schema: dict[str, Any], prefix: str, root: dict[str, Any]) -> Iterator
 
 
 def explained(
-    fault: ValidationError, file: Path, judge: type[BaseModel] | TypeAdapter[Any], section: str = ""
+    fault: ValidationError, file: Path | None, judge: type[BaseModel] | TypeAdapter[Any], section: str = ""
 ) -> InputError:
     """The first mistake in words, a misspelt key before a missing one; `section` is where the judged values stand."""
     known = known_keys(judge)

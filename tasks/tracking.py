@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlencode
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
@@ -61,15 +63,14 @@ class Run:
         """Log (name, value, step) rows in as few calls as the store takes."""
         now = int(time.time() * 1000)
         if self.run_id:
-            # MLflow allows no '@' in a name: ndcg@10 is stored as ndcg_at_10
-            entries = [Metric(name.replace("@", "_at_"), value, now, step) for name, value, step in rows]
+            entries = [Metric(allowed(name), value, now, step) for name, value, step in rows]
             for start in range(0, len(entries), BATCH):
                 client().log_batch(self.run_id, metrics=entries[start : start + BATCH])
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Set tags."""
         if self.run_id:
-            client().log_batch(self.run_id, tags=[RunTag(name, str(value)) for name, value in values.items()])
+            client().log_batch(self.run_id, tags=[RunTag(allowed(name), str(value)) for name, value in values.items()])
 
     def files(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or the contents of a folder."""
@@ -87,10 +88,22 @@ class Run:
 
     def link(self) -> str | None:
         """The run's page, on the server that `rlrec ui` starts or the one that RLREC_MLFLOW_URL names."""
-        if self.run_id is None:
-            return None
-        server = os.environ.get("RLREC_MLFLOW_URL", "http://127.0.0.1:5000")
-        return f"{server}/#/experiments/{experiment()}/runs/{self.run_id}"
+        return None if self.run_id is None else f"{server()}/#/experiments/{experiment()}/runs/{self.run_id}"
+
+    def file_link(self, path: str) -> str | None:
+        """A logged file, on the same server."""
+        found = urlencode({"path": path, "run_uuid": self.run_id})
+        return None if self.run_id is None else f"{server()}/get-artifact?{found}"
+
+
+def server() -> str:
+    """Where MLflow's pages are."""
+    return os.environ.get("RLREC_MLFLOW_URL", "http://127.0.0.1:5000")
+
+
+def allowed(name: str) -> str:
+    """A name as MLflow takes it: ndcg@10 becomes ndcg_at_10, and what else it refuses an underscore."""
+    return re.sub(r"[^\w.\-/: ]", "_", name.replace("@", "_at_"))
 
 
 @contextmanager

@@ -48,8 +48,8 @@ def summed(name: str, found: Estimate, rounds: Rounds, *, seed: int) -> Summed:
 
 
 def logged(rounds: Rounds, *, seed: int) -> Summed:
-    """The logging policy itself, to be compared with: the mean reward of its own log."""
-    same = replace(rounds, target_probability=rounds.propensity, max_weight=None)
+    """The logging policy itself, to be compared with: the mean reward of its own log, whatever a policy predicts."""
+    same = replace(rounds, target_probability=rounds.propensity, max_weight=None, q_hat=None, q_hat_target=None)
     return summed(LOGGING, ips(same), same, seed=seed)
 
 
@@ -112,31 +112,40 @@ def simultaneous(
 
 
 def compared(
-    found: Sequence[Summed], reference: Summed, level: float, *, seed: int, replicates: int = REPLICATES
+    found: Sequence[Summed], references: Sequence[Summed], level: float, *, seed: int, replicates: int = REPLICATES
 ) -> list[dict[str, object]]:
-    """A row per policy, and one per policy minus the reference, paired: each half of the rows holds at `level` at once.
+    """A row per policy; then, for each reference in turn, one per other policy minus it, paired.
 
-    A launch asks for a lower end of its difference above 0.
+    The rows of the policies hold at `level` at once, and so do those of each reference. A launch asks for a lower end
+    of its difference above 0: `rlrec.ope.selection.gate`.
     """
-    values = simultaneous(found, level, seed=seed, replicates=replicates)
-    pairs = np.hstack((np.eye(len(found)), -np.ones((len(found), 1))))
-    gaps = simultaneous([*found, reference], level, seed=seed, contrasts=pairs, replicates=replicates)
-    return [
-        {
-            "target_policy": one.name,
-            "reference": name,
-            "estimator": one.base,
-            "value": one.value - (0.0 if name is None else reference.value),
-            "standard_error": interval.standard_error,
-            "level": level,
-            "low": interval.low,
-            "high": interval.high,
-            "method": interval.method,
-            "validity": interval.validity,
-        }
-        for name, intervals in ((None, values), (reference.name, gaps))
-        for one, interval in zip(found, intervals, strict=True)
-    ]
+    rows: list[dict[str, object]] = []
+    for reference in (None, *references):
+        asked = [one for one in found if one is not reference]
+        if not asked:
+            continue
+        if reference is None:
+            intervals = simultaneous(asked, level, seed=seed, replicates=replicates)
+        else:
+            pairs = np.hstack((np.eye(len(asked)), -np.ones((len(asked), 1))))
+            both = [*asked, reference]
+            intervals = simultaneous(both, level, seed=seed, contrasts=pairs, replicates=replicates)
+        rows.extend(
+            {
+                "target_policy": one.name,
+                "reference": None if reference is None else reference.name,
+                "estimator": one.base,
+                "value": one.value - (0.0 if reference is None else reference.value),
+                "standard_error": interval.standard_error,
+                "level": level,
+                "low": interval.low,
+                "high": interval.high,
+                "method": interval.method,
+                "validity": interval.validity,
+            }
+            for one, interval in zip(asked, intervals, strict=True)
+        )
+    return rows
 
 
 @dataclass(frozen=True)

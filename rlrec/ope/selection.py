@@ -1,7 +1,8 @@
 """Tuning rules over a curve, and the verdict: may this estimate carry a launch decision?"""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,8 @@ from rlrec.ope.diagnostics import Diagnostics
 
 Rule = Literal["mse_bound", "slope"]
 Grade = Literal["trust", "caution", "no_support"]
+GRADES: tuple[Grade, ...] = get_args(Grade)
+"""From the best to the worst."""
 
 SLOPE_WIDTH = 2.0  # half widths around each value; Lepski's constant in Su et al. 2020
 
@@ -141,3 +144,30 @@ def judge(seen: Diagnostics, *, sign_change: bool | None = None) -> Verdict:
     grades = [failure.grade for failure in failures]
     grade: Grade = "no_support" if "no_support" in grades else "caution" if grades else "trust"
     return Verdict(grade, tuple(failures), tuple(dict.fromkeys(unavailable)))
+
+
+def worst_of(grades: Iterable[Grade]) -> Grade:
+    """The worst of several verdicts."""
+    return max(grades, key=GRADES.index)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a policy may take the place of what it was compared with; if not, each reason why."""
+
+    passes: bool
+    reasons: tuple[str, ...]
+
+
+def gate(low: float, verdict: Grade, margin: float = 0.0, *, worst: Grade = "caution") -> Decision:
+    """A launch needs both: the lower end of its paired difference above the margin, and a verdict not below `worst`.
+
+    `caution` passes: where launches were simulated, `trust` prevented no further wrong one (docs/results.md). A lower
+    end that is no number does not pass.
+    """
+    reasons: list[str] = []
+    if not low > margin:
+        reasons.append(f"the lower end of the difference, {low:.4g}, is not above {margin:g}")
+    if GRADES.index(verdict) > GRADES.index(worst):
+        reasons.append(f"the verdict is {verdict}, {worst} is the least that passes")
+    return Decision(not reasons, tuple(reasons))

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from rlrec.ope.comparison import LOGGING
 from tasks.provenance import propensity_sentence
 from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle
 from tasks.report.glossary import COLUMNS, ESTIMATORS, VERDICTS
@@ -161,16 +162,20 @@ def further_grid(told: Mapping[str, Any]) -> Grid:
 
 
 def difference_grid(compared: pl.DataFrame, unit: str) -> Grid:
-    """How much more than the log each policy earns; these intervals hold for all policies at once."""
-    rows = tuple(
-        Row(
-            one["target_policy"],
-            "",
-            (figure_cell(one["value"], one["low"], one["high"]), Cell(estimator_title(one["estimator"]))),
+    """How much more each policy earns than the log, and than the reference; each group's intervals hold at once."""
+    rows = [
+        (
+            one["reference"],
+            Row(
+                one["target_policy"],
+                "",
+                (figure_cell(one["value"], one["low"], one["high"]), Cell(estimator_title(one["estimator"]))),
+            ),
         )
         for one in compared.filter(pl.col("reference").is_not_null()).iter_rows(named=True)
-    )
-    return Grid("differences", f"More than the log earned, per {unit}", ("Difference", "By"), (("", rows),))
+    ]
+    groups = tuple(("" if reference == LOGGING else f"more than {reference}", of) for reference, of in by_policy(rows))
+    return Grid("differences", f"More than the log earned, per {unit}", ("Difference", "By"), groups)
 
 
 def rule_grid(diagnostics: Mapping[str, Any]) -> Grid:

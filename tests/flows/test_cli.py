@@ -10,7 +10,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -104,21 +103,6 @@ def test_data_fetch_describes_a_local_copy(raw):
     assert "research use only" in result.stdout
 
 
-@pytest.fixture
-def logged(tmp_path: Path) -> tuple[Path, Path]:
-    """A log of one uniform policy over two items, and a policy that always shows the second, which earns more."""
-    log = {
-        "event": list(range(400)), "request": list(range(400)), "user": [event % 50 for event in range(400)],
-        "position": [1] * 400, "reward": [float(event % 2 and event % 4 == 1) for event in range(400)],
-        "propensity": [0.5] * 400,
-    }  # fmt: skip
-    probability = [float(event % 2) for event in range(400)]
-    targets = {"event": log["event"], "target_policy": ["second"] * 400, "target_probability": probability}
-    for name, rows in (("logs", log), ("targets", targets)):
-        pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
-    return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
-
-
 def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
     logs, targets = logged
     result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--level", 0.9)
@@ -139,8 +123,10 @@ def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
         "DR skipped: the targets have no columns q_hat and q_hat_target",
         *(
             f"written: {tmp_path / 'ope' / name}"
-            for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html")
+            for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html", "decision.json")
         ),
+        "more than what served earned",
+        "gate: second passes against what served",
     ):
         assert words in result.stdout, words
 
@@ -163,11 +149,14 @@ def test_ope_names_the_rules_that_failed(logged, tmp_path):
 
 
 def test_ope_refuses_in_plain_words(logged, tmp_path):
-    logs, _ = logged
+    logs, targets = logged
     result = invoke("ope", "--logs", logs, "--target", logs, "--out", tmp_path / "ope")
     assert result.exit_code == cli.EXIT_INPUT
     assert "target_probability" in result.stderr
     assert not (tmp_path / "ope").exists()
+    result = invoke("ope", "--logs", logs, "--target", targets, "--out", tmp_path / "ope", "--reference", "first")
+    assert result.exit_code == cli.EXIT_INPUT
+    assert "choose among: logging, second" in result.stderr
 
 
 def test_ope_loads_no_torch_prefect_or_mlflow(logged, tmp_path):

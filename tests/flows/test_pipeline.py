@@ -4,41 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from rlrec.tables import RECOMMENDATIONS, check
-from tests.tiny import write_preset
-
-
-@dataclass(frozen=True)
-class Ran:
-    """Two runs of one plan in one home."""
-
-    home: Path
-    first: object
-    second: object
-
-
-@pytest.fixture(scope="module")
-def ran(prefect_server, raw, tmp_path_factory) -> Ran:
-    folder = tmp_path_factory.mktemp("pipeline")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RLREC_HOME", str(folder / "home"))
-        from flows.pipeline import pipeline
-        from tasks import presets
-
-        plan = presets.load(str(write_preset(folder, raw)))
-        return Ran(folder / "home", pipeline(plan), pipeline(plan))
-
-
-@pytest.fixture
-def in_home(ran, monkeypatch) -> Ran:
-    monkeypatch.setenv("RLREC_HOME", str(ran.home))
-    return ran
 
 
 def parent(run_id: str):
@@ -146,12 +116,27 @@ def test_recommend_for_a_file_of_users(in_home, tmp_path):
         recommend_file("nothing@candidate", users, tmp_path / "other.parquet", 4)
 
 
+def test_the_curve_is_on_the_run_as_table_and_image_with_the_chosen_caps(in_home):
+    from tasks import tracking
+
+    curve = pl.read_parquet(in_home.first.results.path / "curve.parquet")
+    chosen = curve.filter("selected").select("target_policy", "base", "family", "lambda").rows()
+    logged = parent(in_home.first.run_id).data.metrics
+    assert chosen
+    for policy, base, family, value in chosen:
+        assert logged[f"lambda/{base}/{family}/{policy}"] == min(value, sys.float_info.max)
+    api = tracking.client()
+    for folder, file in (("tables", "curve.parquet"), ("report/figures", "weight_curve.png")):
+        assert f"{folder}/{file}" in {found.path for found in api.list_artifacts(in_home.first.run_id, folder)}
+
+
 def test_prefect_shows_the_summary(in_home):
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         found = client.read_artifacts()
     assert any(artifact.key == "summary" and "|" in str(artifact.data) for artifact in found)
+    assert any(a.key == "weight-curve" and "weight_curve.png" in str(a.data) for a in found)
     assert any(artifact.key == "mlflow-run" and in_home.first.run_id in str(artifact.data) for artifact in found)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def test_all_intervals_hold_at_once_where_single_ones_do_not():
     for seed in range(250):
         rounds = logs(seed, 400, 400)
         found = [summed(str(i), snips(one), one, seed=0) for i, one in enumerate(rounds)]
-        rows = compared(found, logged(rounds[0], seed=0), 0.9, seed=seed, replicates=300)
+        rows = compared(found, [logged(rounds[0], seed=0)], 0.9, seed=seed, replicates=300)
         at_once += all(row["low"] <= truth <= row["high"] for row, truth in zip(rows, truths, strict=False))
         gaps += all(row["low"] <= t - LOGGING @ MEAN <= row["high"] for row, t in zip(rows[4:], truths, strict=True))
         alone = [simultaneous([one], 0.9, seed=seed, replicates=300)[0] for one in found]
@@ -46,11 +48,38 @@ def test_a_difference_is_paired():
     assert (same[0].low, same[0].high) == (0, 0)
 
 
+def test_each_reference_has_its_own_differences():
+    rounds = logs(4)
+    found = [summed(str(i), snips(one), one, seed=0) for i, one in enumerate(rounds)]
+    served = logged(rounds[0], seed=0)
+    rows = compared(found, [served, found[1]], 0.9, seed=0)
+    assert [row["reference"] for row in rows] == [None] * 4 + ["logging"] * 4 + ["1"] * 3
+    assert [row["target_policy"] for row in rows[8:]] == ["0", "2", "3"]
+    values = {row["target_policy"]: row["value"] for row in rows[:4]}
+    for row in rows[8:]:
+        assert row["value"] == pytest.approx(values[row["target_policy"]] - values["1"])
+        assert (row["low"] + row["high"]) / 2 == pytest.approx(row["value"])
+    assert compared(found, [served], 0.9, seed=0) == rows[:8]
+    assert len(compared(found[1:2], [found[1]], 0.9, seed=0)) == 1  # a policy alone has no difference to itself
+
+
+def test_the_policy_that_served_earns_no_more_than_it_did():
+    (row, gap) = compared([served := logged(logs(5)[0], seed=0)], [logged(logs(5)[0], seed=0)], 0.9, seed=0)
+    assert row["value"] == served.value
+    assert (gap["value"], gap["low"], gap["high"]) == (0, 0, 0)
+
+
+def test_what_served_is_the_same_whatever_a_policy_predicts():
+    rounds = logs(6)[0]
+    predicted = replace(rounds, q_hat=rounds.rewards / 2, q_hat_target=rounds.rewards / 3)
+    assert np.array_equal(logged(predicted, seed=0).units, logged(rounds, seed=0).units)
+
+
 def test_sums_alone_compare_alike():
     rounds = logs(1, users=40)
     stats = [Stats.of(one) for one in rounds]
-    whole = compared([summed("a", snips(one), one, seed=0) for one in rounds], logged(rounds[0], seed=0), 0.9, seed=0)
-    sums = compared([summed_stats("a", "snips", one) for one in stats], logged_stats(stats[0]), 0.9, seed=0)
+    whole = compared([summed("a", snips(one), one, seed=0) for one in rounds], [logged(rounds[0], seed=0)], 0.9, seed=0)
+    sums = compared([summed_stats("a", "snips", one) for one in stats], [logged_stats(stats[0])], 0.9, seed=0)
     for one, two in zip(whole, sums, strict=True):
         assert one["value"] == pytest.approx(two["value"])
         assert one["standard_error"] == pytest.approx(two["standard_error"], rel=0.15)

@@ -7,7 +7,7 @@ import pytest
 from rlrec.ope.curve import curve
 from rlrec.ope.diagnostics import Diagnostics, diagnose
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.selection import decision_changes, judge, select
+from rlrec.ope.selection import GRADES, decision_changes, gate, judge, select, worst_of
 from tests.ope.test_estimators import random_rounds
 
 
@@ -135,3 +135,29 @@ def test_decisions_along_the_curve():
     assert decision_changes(hand([1.0, 3.0], [0.5, 2.0]), 2.0) is False
     empty = curve(random_rounds(0, count=1), "snips", "clip")
     assert decision_changes(empty, 0.0) is None
+
+
+@pytest.mark.parametrize("worst", GRADES)
+@pytest.mark.parametrize("verdict", GRADES)
+@pytest.mark.parametrize(
+    ("low", "margin", "above"),
+    [
+        (0.1, 0.0, True),
+        (0.0, 0.0, False),
+        (0.1, 0.1, False),
+        (-0.1, -0.2, True),
+        (np.nan, 0.0, False),
+        (np.nan, -1.0, False),
+    ],
+)
+def test_the_gate_asks_for_both(low, margin, above, verdict, worst):
+    found = gate(low, verdict, margin, worst=worst)
+    allowed = GRADES.index(verdict) <= GRADES.index(worst)
+    assert found.passes == (above and allowed)
+    assert len(found.reasons) == (not above) + (not allowed)
+
+
+def test_caution_passes_unless_said_otherwise():
+    assert [gate(0.1, verdict).passes for verdict in GRADES] == [True, True, False]
+    assert worst_of(["caution", "trust"]) == "caution"
+    assert worst_of(GRADES) == "no_support"

@@ -47,6 +47,58 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
 
 
+def decided(out: Path) -> dict[str, dict[str, object]]:
+    return json.loads((out / "decision.json").read_text())
+
+
+def test_the_gate_lets_through_who_beats_what_served_or_the_reference(files, tmp_path):
+    estimate_from_parquet(*files, tmp_path / "served")
+    found = decided(tmp_path / "served")
+    assert {name: one["passes"] for name, one in found.items()} == {"better": True, "same": False}
+    assert found["same"]["reference"] == "logging"
+    assert "lower end" in found["same"]["reasons"][0]
+
+    estimate_from_parquet(*files, tmp_path / "named", reference="same", notes={"better": ["said by the caller"]})
+    found = decided(tmp_path / "named")
+    assert list(found) == ["better"]
+    rows = pl.read_parquet(tmp_path / "named" / "comparison.parquet")
+    (gap,) = rows.filter(pl.col("reference") == "same").to_dicts()
+    assert (found["better"]["low"], found["better"]["passes"]) == (gap["low"], True)
+    values = dict(rows.filter(pl.col("reference").is_null()).select("target_policy", "value").rows())
+    assert gap["value"] == pytest.approx(values["better"] - values["same"])
+    told = json.loads((tmp_path / "named" / "diagnostics.json").read_text())
+    assert told["better"]["notes"][-1] == "said by the caller"
+    assert told["same"]["notes"] == told["better"]["notes"][:-1]
+    assert "more than same" in (tmp_path / "named" / "report.html").read_text()
+
+    estimate_from_parquet(*files, tmp_path / "margin", reference="same", margin=gap["low"])
+    assert not decided(tmp_path / "margin")["better"]["passes"]
+
+
+def test_the_reference_must_support_the_difference_too(files, tmp_path):
+    logs, targets = files
+    far = pl.col("target_probability").is_first_distinct().cast(pl.Float64)  # weight on three rows alone
+    rows = pl.read_parquet(targets)
+    same = pl.col("target_policy") == "same"
+    rows.with_columns(
+        target_probability=pl.when(same).then(far.over("target_policy")).otherwise("target_probability")
+    ).write_parquet(targets)
+    estimate_from_parquet(logs, targets, tmp_path / "out", reference="same")
+    assert decided(tmp_path / "out")["better"]["verdict"] == "no_support"
+    assert not decided(tmp_path / "out")["better"]["passes"]
+
+
+def test_a_reference_that_cannot_be_compared_with_is_refused(files, tmp_path):
+    with pytest.raises(InputError, match=r"(?s)'other' is no target policy.*logging, better, same"):
+        estimate_from_parquet(*files, tmp_path / "out", reference="other")
+    logs, targets = files
+    both = pl.read_parquet(logs).join(pl.read_parquet(targets), on="event")
+    apart = both.filter((pl.col("event") % 2 == 0) == (pl.col("target_policy") == "same"))
+    apart.write_parquet(logs)
+    with pytest.raises(InputError, match="logged apart"):
+        estimate_from_parquet(logs, None, tmp_path / "out", reference="same")
+
+
 def test_three_files_and_truthful_intervals(files, tmp_path):
     out = tmp_path / "out"
     truth = {name: float(policy @ MEAN) for name, policy in POLICIES.items()}
@@ -57,6 +109,7 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         "comparison.parquet",
         "curve.parquet",
+        "decision.json",
         "diagnostics.json",
         "estimates.json",
         "report.html",
