@@ -52,8 +52,17 @@ class World:
         """What a policy earns a request."""
         return float((policy * self.mean).sum(axis=1).mean())
 
-    def log(self, rows: int, generator: np.random.Generator, max_weight: float | None = None) -> Rounds:
-        """About `rows` requests of users who keep their context and their loyalty; `max_weight` is declared."""
+    def log(
+        self,
+        rows: int,
+        generator: np.random.Generator,
+        max_weight: float | None = None,
+        model: Float64[Array, "X A"] | None = None,
+    ) -> Rounds:
+        """About `rows` requests of users who keep their context and their loyalty; `max_weight` is declared.
+
+        `model` predicts the mean rewards.
+        """
         requests = 1 + generator.poisson(REQUESTS - 1, size=max(rows // REQUESTS, 2))
         user = np.repeat(np.arange(len(requests)), requests)
         context = generator.integers(CONTEXTS, size=len(requests))[user]
@@ -65,6 +74,8 @@ class World:
             clicked,
             self.recorded[context, item],
             self.candidate[context, item],
+            q_hat=None if model is None else model[context, item],
+            q_hat_target=None if model is None else (self.candidate * model).sum(axis=1)[context],
             cluster=user,
             reward_range=(0.0, 1.0),
             max_weight=max_weight,

@@ -66,20 +66,20 @@ def misplaced_mass(
     """
     ceiling = greatest(family, parameter, np.inf if rounds.max_weight is None else rounds.max_weight)
     excess = greatest_excess(family, parameter)
-    fixed = rounds.sizes
+    fixed = rounds.cluster_positions
     if excess > 0:
-        fixed = fixed + 2 * over_positions(np.maximum(weights - rounds.weights, 0.0))
+        fixed = fixed + 2 * rounds.per_cluster(over_positions(np.maximum(weights - rounds.weights, 0.0)))
     loose = 2 * excess + (0.0 if rounds.full else 1.0)  # a request of fewer positions varies by one more each
     trivial = rounds.positions * (1 + 2 * excess)
     if np.isfinite(ceiling):
-        sums = rounds.per_cluster(fixed - over_positions(weights))
+        sums = fixed - rounds.per_cluster(over_positions(weights))
         spread = rounds.positions * (ceiling + loose)
         return above(sums, float(len(rounds)), rounds.most_requests, spread, failure, trivial)
     others = ~pilot.user
     if not pilot.user.any() or np.count_nonzero(others) < 2:
         return trivial
     cap = chosen_cap(rounds, weights, loose, failure, pilot)
-    sums = rounds.per_cluster(fixed - over_positions(np.minimum(weights, cap)))[others]
+    sums = (fixed - rounds.per_cluster(over_positions(np.minimum(weights, cap))))[others]
     sizes, spread = rounds.cluster_sizes[others], rounds.positions * (cap + loose)
     return above(sums, float(sizes.sum()), float(sizes.max()), spread, failure, trivial)
 

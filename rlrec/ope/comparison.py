@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float64
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import Estimate, ips
-from rlrec.ope.intervals import REPLICATES, Interval, gathered, resamples, shards_of, weights_of
+from rlrec.ope.intervals import REPLICATES, Interval, resamples, shards_of, weights_of
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.statistics import REWARD, ROWS, Base, Stats, cluster_sums, value_of
+from rlrec.ope.statistics import REWARD, ROWS, Base, Stats, unit_sums, value_of
 
 Array = np.ndarray
 LOGGING = "logging"
@@ -41,7 +41,7 @@ def summed(name: str, found: Estimate, rounds: Rounds, *, seed: int) -> Summed:
         raise InputError(f"{found.estimator} cannot be resampled", remedy="compare by snips or sndr")
     shard = shards_of(rounds.clusters, np.random.default_rng(seed))
     units = int(shard.max()) + 1
-    sums = gathered(cluster_sums(rounds, weights_of(found, rounds)), shard, units)
+    sums = unit_sums(rounds, shard, weights_of(found, rounds))
     return Summed(
         name, found.base, found.value, sums, np.bincount(shard, weights=rounds.cluster_sizes, minlength=units)
     )

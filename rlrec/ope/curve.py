@@ -126,5 +126,4 @@ def point(
 def centred(phi: Float64[Array, "N"], rounds: Rounds) -> tuple[float, Float64[Array, "C"]]:
     """The mean of the contributions, and what remains of them per user."""
     value = float(phi.mean())
-    sums = rounds.per_cluster(phi)
-    return value, sums - value * rounds.cluster_sizes
+    return value, -value * rounds.cluster_sizes + rounds.per_cluster(phi)

@@ -29,7 +29,7 @@ def both_sides(rounds: Rounds, method: str, below: Below) -> tuple[float, float]
         raise InputError(f"{method} needs a declared reward range", remedy="declare it: --reward-min, --reward-max")
     low, high = rounds.reward_range
     span = high - low
-    shown = rounds.per_cluster(rounds.sizes)
+    shown = rounds.cluster_positions
     size = float(shown.sum()) / len(rounds)
     gains, losses = (
         rounds.per_cluster(over_positions(rounds.weights * rounds.shown(part))) / span

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri, stdtrit  # pyright: ignore[reportMissingT
 from rlrec.errors import InputError
 from rlrec.ope.estimators import Estimate, bent
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.statistics import cluster_sums, is_ratio, value_of
+from rlrec.ope.statistics import is_ratio, unit_sums, value_of
 
 Array = np.ndarray
 Validity = Literal["finite", "asymptotic", "anytime"]
@@ -105,7 +105,7 @@ def bootstrap(
     for one in found:
         key = (one.family, one.parameter, id(one.weights))
         if key not in made:
-            sums = gathered(cluster_sums(rounds, weights_of(one, rounds)), shard, units)
+            sums = unit_sums(rounds, shard, weights_of(one, rounds))
             flat = sums.reshape(units, -1)
             resampled = (times @ flat / (times @ requests)[:, None]).reshape(replicates, *sums.shape[1:])
             left_out = (flat.sum(axis=0) - flat) / (requests.sum() - requests)[:, None]
@@ -166,14 +166,6 @@ def weights_of(found: Estimate, rounds: Rounds) -> Float64[Array, "N K"]:
     if found.family is None or found.parameter is None:
         return rounds.weights
     return bent(rounds, found.family, found.parameter)
-
-
-def gathered(sums: Float64[Array, "C 5 K"], shard: Int64[Array, "C"], units: int) -> Float64[Array, "S 5 K"]:
-    """Sums of the users in each unit."""
-    if len(sums) == units:
-        return sums
-    order = np.argsort(shard, kind="stable")
-    return np.add.reduceat(sums[order], np.searchsorted(shard[order], np.arange(units)), axis=0)
 
 
 def corrected(

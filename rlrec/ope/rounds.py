@@ -380,6 +380,11 @@ class Rounds:
         given = None if self.sample_weight is None else self.scale
         return np.bincount(self.cluster, weights=given, minlength=self.clusters).astype(np.float64)
 
+    @cached_property
+    def cluster_positions(self) -> Float64[Array, "C"]:
+        """Positions of all requests of each user."""
+        return self.per_cluster(self.sizes)
+
 
 def wide(values: Array) -> Array:
     """One column per position, also when there is only one."""

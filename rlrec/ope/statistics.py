@@ -253,12 +253,15 @@ def unit_error(influence: Float64[Array, "U"], total: float) -> float:
     return float(np.sqrt(units / (units - 1) * (influence @ influence)) / total) if units > 1 else np.nan
 
 
-def cluster_sums(rounds: Rounds, weights: Float64[Array, "N K"] | None = None) -> Float64[Array, "C 5 K"]:
-    """The sums of each user's requests: what a bootstrap resamples."""
+def unit_sums(
+    rounds: Rounds, unit: Int64[Array, "C"], weights: Float64[Array, "N K"] | None = None
+) -> Float64[Array, "U 5 K"]:
+    """The feature sums of each unit, `unit` being that of each user: what a bootstrap resamples."""
     used = rounds.weights if weights is None else weights
-    total = np.zeros((rounds.clusters, len(FEATURES), rounds.positions))
+    owner, units = unit[rounds.cluster], int(unit.max()) + 1
+    total = np.zeros((units, len(FEATURES), rounds.positions))
     columns = (rounds.counts, used, used * rounds.rewards, rounds.direct, used * rounds.predicted)
     for feature, column in enumerate(columns):
         for position in range(rounds.positions):
-            total[:, feature, position] = rounds.per_cluster(column[:, position])
+            total[:, feature, position] = np.bincount(owner, weights=column[:, position], minlength=units)
     return total

@@ -14,11 +14,11 @@ from rlrec.ope.statistics import (
     SHARDS,
     Stats,
     bucket_of,
-    cluster_sums,
     edges,
     influence,
     shard_of,
     unit_error,
+    unit_sums,
     value_of,
 )
 from tests.ope.test_estimators import columns_of, random_rounds
@@ -107,9 +107,9 @@ def test_effective_sample_size_agrees_with_the_diagnostics():
 
 
 @pytest.mark.parametrize("base", UNTUNED)
-def test_cluster_sums_add_up_to_the_value(base):
+def test_sums_of_users_add_up_to_the_value(base):
     rounds = ragged(3, 50, 3)
-    sums = cluster_sums(rounds)
+    sums = unit_sums(rounds, np.arange(rounds.clusters))
     assert len(sums) == rounds.clusters == 5
     assert float(value_of(base, sums.sum(axis=0) / 50)) == pytest.approx(UNTUNED[base](rounds).value)
 
