@@ -4,27 +4,33 @@ import base64
 import gzip
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from typing import Any
 
 import plotly.graph_objects as go
+import polars as pl
+from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
 from tasks.report import figures, images
+from tasks.report.palette import colours
 from tasks.report.results import Results
 from tasks.report.series import curves, forest_rows, learning_panels
-from tasks.report.wording import estimator_title
+from tasks.report.wording import estimator_title, family_title
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One interactive plot; its title is empty where the exhibit's own says enough."""
+    """One interactive plot; its title is empty where the exhibit's own says enough. A list of choices names `group`."""
 
     title: str
-    figure: go.Figure
+    figure: go.Figure | dict[str, Any]
+    group: str = ""
 
     @property
     def json(self) -> str:
         """The plot as JSON that can stand inside a script element."""
-        return str(self.figure.to_json()).replace("<", "\\u003c")
+        return str(to_json(self.figure, validate=False)).replace("<", "\\u003c")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Exhibit:
     panels: tuple[Panel, ...]
     image: bytes
     choices: bool = False
+
+    @property
+    def grouped(self) -> list[tuple[str, list[tuple[int, Panel]]]]:
+        """The panels by group, each with its place."""
+        return [(name, list(panels)) for name, panels in groupby(enumerate(self.panels), lambda one: one[1].group)]
 
     @property
     def data_uri(self) -> str:
@@ -80,20 +91,22 @@ def weight_curve(results: Results) -> Exhibit | None:
         return None
     panels = tuple(
         Panel(
-            f"{results.name(target)}: {estimator_title(base)}, {kind}",
-            figures.weight_curve(results, (target, base, kind)),
+            family_title(family),
+            figures.weight_curve(results, (target, base, family)),
+            f"{results.name(target)}, {estimator_title(base)}",
         )
-        for target, base, kind in found
+        for target, base, family in found
     )
+    first = found[0][0]
     return Exhibit(
         "weight_curve",
-        "What capping the weights buys and costs",
-        "To the right, larger weights are let through: the bias bound falls and the standard error rises. "
-        "The dashed line is the cap that was chosen. Zeros cannot stand on this scale and are left out.",
-        "Two curves against the cap on the weights: the bias bound falls and the standard error rises; "
-        "below, the estimate with its interval; the chosen cap is marked.",
+        "What bending the weights buys and costs",
+        "Each family bends the weights w by a parameter λ; at the right end nothing is bent. Towards it the bias bound "
+        "falls and the standard error rises. Grey lines: the λ that each rule chose. Zeros are left out.",
+        f"Weight-vs-bias curves of {results.name(first)}: against λ of each family, the bias bound, which falls, and "
+        "the standard error, which rises, for each base estimator; the chosen λ are marked.",
         panels,
-        images.weight_curve(results, found[0]),
+        images.weight_curves(results.curve.filter(pl.col("target_policy") == first), colours(results)[first]),
         choices=True,
     )
 

@@ -36,6 +36,20 @@ ESTIMATORS = {
     "cressie_read": ("Cressie-Read", "The most likely value given that weights average to 1; asymmetric interval."),
     "dm": ("DM", "Direct method: the reward model alone; its bias is not controlled."),
 }
+FAMILIES = {  # of weight transforms: how each is called, and what it makes of a weight w
+    "clip": ("Clip", "min(w, λ)"),
+    "switch": ("Switch", "w up to λ, else 0"),
+    "os": ("Shrinkage", "λw/(w² + λ)"),
+    "sg": ("Sub-Gaussian", "w/(1 − λ + λw)"),
+    "power": ("Power", "w^λ"),
+}
+CURVE_LINES = {  # columns of a weight-vs-bias curve that are drawn against λ: name and dash
+    "bias_bound": ("bias bound", "solid"),
+    "se": ("standard error", "dash"),
+    "bias_plugin": ("shift on this log", "dashdot"),
+    "true_bias": ("true bias", "dot"),
+}
+RULES_OF_CHOICE = {"mse_bound": ("MSE bound", "dash"), "slope": ("SLOPE", "dot")}  # of λ: name and dash
 VERDICTS = {"trust": "trust", "caution": "caution", "no_support": "no support"}
 RULES = {  # of the verdict, by the names that off-policy evaluation gives them
     "effective_sample_size": "effective sample size",

@@ -82,7 +82,7 @@ CURVE = Table(
     "curve",
     {
         "target_policy": TEXT, "label": TEXT, "base": TEXT, "family": TEXT, "lambda": NUMBER,
-        **dict.fromkeys(CURVE_NUMBERS, NUMBER), "selected": FLAG,
+        **dict.fromkeys(CURVE_NUMBERS, NUMBER), "selected_mse_bound": FLAG, "selected_slope": FLAG,
     },
     key=("target_policy", "base", "family", "lambda"),
     nullable=frozenset(CURVE_NUMBERS),

@@ -33,7 +33,6 @@ DIAGNOSTICS = {
     "k_hat": "Tail index of the weights (k-hat)",
     "overlap": "Overlap of the two policies",
 }
-ROUNDING = 1e-9  # a smaller error, against its value, is none; on a logarithmic axis it would dwarf the others
 EXPLAINED = ("ESS", "Largest weight", "Verdict", "λ", "Bias bound")
 
 
@@ -82,12 +81,7 @@ def figures(told: Mapping[str, Any], curve: pl.DataFrame) -> dict[str, Exhibit]:
         {name: one.get(names.get(name, name)) for name in columns} | {"level": told["level"], "estimator": keyed(one)}
         for one in told["estimates"]
     ]
-    rule = "selected_mse_bound" if curve["selected_mse_bound"].any() else "selected_slope"
-    clipped = curve.filter(pl.col("family") == "clip").with_columns(
-        label="target_policy",
-        selected=pl.col(rule),
-        se=pl.when(pl.col("se") > ROUNDING * pl.col("value").abs()).then("se"),
-    )
+    shown = curve.with_columns(label="target_policy")
     empty = {table.name: pl.DataFrame(schema=dict(table.columns)) for table in (HELDOUT, PAIRED, TRUTH, TRAINING)}
     summary = Summary(
         dataset="", headline=None, counts={}, seeds=[], git_commit="", started_at="", seconds={},
@@ -98,7 +92,7 @@ def figures(told: Mapping[str, Any], curve: pl.DataFrame) -> dict[str, Exhibit]:
             folder=Path(),
             summary=summary,
             estimates=pl.DataFrame(rows, schema=columns),
-            curve=clipped.select(list(CURVE.columns) + [name for name in CURVE.optional if name in clipped.columns]),
+            curve=shown.select(*CURVE.columns, *CURVE.optional),
             **empty,
         )
     )
