@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -15,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from tasks.report import figures, images
 from tasks.report.palette import colours
 from tasks.report.results import Results
-from tasks.report.series import curves, forest_rows, learning_panels
+from tasks.report.series import curves, forest_of, forest_of_parts, learning_panels
 from tasks.report.wording import estimator_title, family_title
 
 
@@ -35,7 +36,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure of the report. With `choices`, the reader picks one of its panels; the image shows the first."""
+    """A figure of the report. Where `choices` names what to choose, one panel shows.
+
+    The image is of the first.
+    """
 
     key: str
     title: str
@@ -43,7 +47,7 @@ class Exhibit:
     description: str
     panels: tuple[Panel, ...]
     image: bytes
-    choices: bool = False
+    choices: str = ""
 
     @property
     def grouped(self) -> list[tuple[str, list[tuple[int, Panel]]]]:
@@ -70,7 +74,8 @@ def exhibits(results: Results) -> dict[str, Exhibit]:
 
 def forest(results: Results) -> Exhibit | None:
     """Interval forest of the off-policy estimates."""
-    if forest_rows(results)[2].is_empty():
+    shown = forest_of(results)
+    if shown.rows.is_empty():
         return None
     truth = "The vertical bar is the true value: an honest interval covers it. " if results.simulated else ""
     return Exhibit(
@@ -79,8 +84,24 @@ def forest(results: Results) -> Exhibit | None:
         truth + "Each symbol is an estimator, each line its interval. Wide lines mean that the log says little.",
         "Interval forest: for each policy, its off-policy estimates with intervals, and the true value if known. "
         "The same numbers stand in the table above.",
-        (Panel("", figures.forest(results)),),
-        images.forest(results),
+        (Panel("", figures.forest(shown)),),
+        images.forest(shown),
+    )
+
+
+def segments(parts: Mapping[str, pl.DataFrame], unit: str, level: str) -> Exhibit:
+    """Interval forest of the parts of a log, for each target policy."""
+    shown = {policy: forest_of_parts(frame, unit) for policy, frame in parts.items()}
+    return Exhibit(
+        "segments",
+        "Parts of the log",
+        f"What each part would earn with the policy, and, as a bar, what it earned as logged. The {level} intervals "
+        "hold for all parts of the log at once.",
+        f"Interval forest: for each part of the log its value under {next(iter(shown))}, and what it earned as logged. "
+        "The same numbers stand in the table below.",
+        tuple(Panel(policy, figures.forest(one)) for policy, one in shown.items()),
+        images.forest(next(iter(shown.values()))),
+        choices="Policy",
     )
 
 
@@ -107,7 +128,7 @@ def weight_curve(results: Results) -> Exhibit | None:
         "the standard error, which rises, for each base estimator; the chosen λ are marked.",
         panels,
         images.weight_curves(results.curve.filter(pl.col("target_policy") == first), colours(results)[first]),
-        choices=True,
+        choices="Curve",
     )
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from tasks.report.palette import DASHES, LEARNED, NEUTRAL, colours, symbol_of, symbols
 from tasks.report.results import Results
 from tasks.report.series import (
+    Forest,
     cap_axis,
     cap_text,
     chosen_caps,
@@ -17,7 +18,6 @@ from tasks.report.series import (
     crowd_points,
     curve_lines,
     curve_of,
-    forest_rows,
     lines_of,
     steps_of,
 )
@@ -37,7 +37,7 @@ def frame_of(height: int) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 12, "r": 12, "t": 8, "b": 12},
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "hovermode": "closest",
     }
@@ -59,15 +59,14 @@ def error(values: list[float], lows: list[float | None], highs: list[float | Non
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, **style}
 
 
-def forest(results: Results) -> go.Figure:
-    """Estimates per policy and estimator with intervals, and a bar where the truth is."""
-    policies, estimators, rows = forest_rows(results)
-    hue, figure = colours(results), go.Figure()
+def forest(shown: Forest) -> go.Figure:
+    """Estimates with intervals, a symbol per estimator, and a bar where a mark stands."""
+    figure, estimators = go.Figure(), shown.estimators
     drop = SPREAD / max(1, len(estimators))
-    for one in rows.iter_rows(named=True):
-        place = policies.index(one["target_policy"])
+    for one in shown.rows.iter_rows(named=True):
+        place = shown.keys.index(one["key"])
         below = place + drop * (estimators.index(one["estimator"]) - (len(estimators) - 1) / 2)
-        colour = hue[one["target_policy"]]
+        colour = shown.hues[place]
         figure.add_scatter(
             x=[one["value"]],
             y=[below],
@@ -75,8 +74,8 @@ def forest(results: Results) -> go.Figure:
             showlegend=False,
             marker={"color": colour, "symbol": symbol_of(one["estimator"]), "size": 9},
             error_x=error([one["value"]], [one["low"]], [one["high"]], color=colour),
-            name=f"{html.escape(results.name(one['target_policy']))}, {estimator_title(one['estimator'])}",
-            hovertemplate="%{x:.3f}",
+            name=f"{html.escape(shown.names[place])}, {estimator_title(one['estimator'])}",
+            hovertemplate="%{x:.3g}",
         )
     for estimator in estimators:
         figure.add_scatter(
@@ -86,25 +85,22 @@ def forest(results: Results) -> go.Figure:
             name=html.escape(estimator_title(estimator)),
             marker={"color": NEUTRAL, "symbol": symbol_of(estimator), "size": 9},
         )
-    known = rows.filter(rows["true_value"].is_not_null()).unique("target_policy", maintain_order=True)
-    if len(known):
+    if shown.marks:
         half = SPREAD / 2 + drop / 4
-        bars = [(v, policies.index(p)) for p, v in known.select("target_policy", "true_value").rows()]
         figure.add_scatter(
-            x=[x for value, _ in bars for x in (value, value, None)],
-            y=[y for _, place in bars for y in (place - half, place + half, None)],
+            x=[x for value, _ in shown.marks for x in (value, value, None)],
+            y=[y for _, place in shown.marks for y in (place - half, place + half, None)],
             mode="lines",
             line={"width": 2.5},
-            name="true value",
-            hovertemplate="true value %{x:.3f}<extra></extra>",
+            name=shown.marked,
+            hovertemplate=f"{shown.marked} %{{x:.3g}}<extra></extra>",
             **INK,
         )
-    names = [lines_of(results.name(policy), escape=True) for policy in policies]
-    figure.update_yaxes(
-        tickvals=list(range(len(policies))), ticktext=names, range=[len(policies) - 0.5, -0.5], showgrid=False
-    )
-    figure.update_xaxes(title=results.summary.value_unit)
-    return framed(figure, height=90 + 64 * len(policies))
+    lines = len(shown.keys)
+    names = [lines_of(name, escape=True) for name in shown.names]
+    figure.update_yaxes(tickvals=list(range(lines)), ticktext=names, range=[lines - 0.5, -0.5], showgrid=False)
+    figure.update_xaxes(title=shown.unit)
+    return framed(figure, height=90 + int((24 + 8 * len(estimators)) * lines))
 
 
 def weight_curve(results: Results, chosen: tuple[str, str, str]) -> dict[str, Any]:
@@ -143,7 +139,14 @@ def weight_curve(results: Results, chosen: tuple[str, str, str]) -> dict[str, An
             **frame_of(460),
             "shapes": marks,
             "xaxis": across | {"title": TITLE | {"text": f"λ of {family_title(chosen[2])}"}},
-            "yaxis": AXIS | {"domain": [0.44, 1], "type": "log", "dtick": 1, "title": TITLE | {"text": "error"}},
+            "yaxis": AXIS
+            | {
+                "domain": [0.44, 1],
+                "type": "log",
+                "dtick": 1,
+                "exponentformat": "power",
+                "title": TITLE | {"text": "error"},
+            },
             "yaxis2": AXIS | {"domain": [0, 0.38], "title": TITLE | {"text": "estimate"}},
         },
     }

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from tasks.report.palette import DASHES, LEARNED, MARKERS, NEUTRAL, STROKES, colours, symbol_of, symbols
 from tasks.report.results import Results
 from tasks.report.series import (
+    Forest,
     by_preference,
     cap_axis,
     chosen_caps,
@@ -22,7 +23,6 @@ from tasks.report.series import (
     crowd_metrics,
     crowd_points,
     curve_lines,
-    forest_rows,
     learning_panels,
     lines_of,
     steps_of,
@@ -69,23 +69,22 @@ def reach(value: float, low: float | None, high: float | None) -> list[list[floa
     return [[0.0 if low is None else value - low], [0.0 if high is None else high - value]]
 
 
-def forest(results: Results) -> bytes:
-    """Estimates per policy and estimator with intervals, and a bar where the truth is."""
-    policies, estimators, rows = forest_rows(results)
-    hue = colours(results)
+def forest(shown: Forest) -> bytes:
+    """Estimates with intervals, a symbol per estimator, and a bar where a mark stands."""
+    estimators, lines = shown.estimators, len(shown.keys)
     drop = SPREAD / max(1, len(estimators))
     with styled():
-        figure = Figure(figsize=(WIDTH, 1.0 + 0.62 * len(policies)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.0 + (0.2 + 0.1 * len(estimators)) * lines), layout="constrained")
         axes = figure.subplots()
-        for one in rows.iter_rows(named=True):
-            place = policies.index(one["target_policy"])
+        for one in shown.rows.iter_rows(named=True):
+            place = shown.keys.index(one["key"])
             below = place + drop * (estimators.index(one["estimator"]) - (len(estimators) - 1) / 2)
             axes.errorbar(
                 [one["value"]],
                 [below],
                 xerr=reach(one["value"], one["low"], one["high"]),
                 fmt=MARKERS[symbol_of(one["estimator"])],
-                color=hue[one["target_policy"]],
+                color=shown.hues[place],
                 markersize=5,
                 capsize=2.5,
                 elinewidth=1.3,
@@ -93,14 +92,14 @@ def forest(results: Results) -> bytes:
         for estimator in estimators:
             mark = MARKERS[symbol_of(estimator)]
             axes.plot([], [], linestyle="", marker=mark, color=NEUTRAL, label=estimator_title(estimator))
-        known = rows.filter(rows["true_value"].is_not_null()).unique("target_policy", maintain_order=True)
-        for place, (policy, value) in enumerate(known.select("target_policy", "true_value").rows()):
-            row, half = policies.index(policy), SPREAD / 2 + drop / 4
-            axes.plot([value] * 2, [row - half, row + half], color=INK, lw=1.8, label="" if place else "true value")
-        axes.set_yticks(range(len(policies)), [lines_of(results.name(policy)) for policy in policies])
-        axes.set_ylim(len(policies) - 0.5, -0.5)
+        half = SPREAD / 2 + drop / 4
+        for count, (value, place) in enumerate(shown.marks):
+            label = "" if count else shown.marked
+            axes.plot([value] * 2, [place - half, place + half], color=INK, lw=1.8, label=label)
+        axes.set_yticks(range(lines), [lines_of(name) for name in shown.names])
+        axes.set_ylim(lines - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(results.summary.value_unit)
+        axes.set_xlabel(shown.unit)
         figure.legend(loc="outside upper center", ncols=len(estimators) + 1)
         return png(figure)
 

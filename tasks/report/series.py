@@ -9,6 +9,7 @@ from textwrap import wrap
 import polars as pl
 
 from tasks.report.glossary import CURVE_LINES, RULES_OF_CHOICE
+from tasks.report.palette import COLOURS, colours
 from tasks.report.results import Results, representative
 from tasks.report.wording import family, number
 
@@ -96,7 +97,7 @@ def curve_lines(curve: pl.DataFrame) -> list[tuple[str, str, str, list[float | N
 
     On a logarithmic axis zeros have no place, and errors of rounding would take most of it.
     """
-    least = TOO_SMALL * float(curve["se"].cast(pl.Float64).max() or 0.0)
+    least = TOO_SMALL * (curve.select(pl.col("se").max()).item() or 0.0)
     sizes = curve.select(
         pl.when(pl.col(column).abs() > least).then(pl.col(column).abs())
         for column in CURVE_LINES
@@ -124,13 +125,55 @@ def shown_estimates(results: Results) -> pl.DataFrame:
     return rows.unique(["target_policy", "estimator"], keep="first", maintain_order=True)
 
 
-def forest_rows(results: Results) -> tuple[list[str], list[str], pl.DataFrame]:
-    """Policies with estimates, estimators, and the rows to draw."""
+@dataclass(frozen=True)
+class Forest:
+    """An interval forest: a line for each of `keys`, from the top, with its name and colour.
+
+    `rows` holds key, estimator, value, low, high, and `mark`, where a bar stands that `marked` names.
+    """
+
+    keys: list[str]
+    names: list[str]
+    hues: list[str]
+    estimators: list[str]
+    rows: pl.DataFrame
+    marked: str
+    unit: str
+
+    @property
+    def marks(self) -> list[tuple[float, int]]:
+        """Where bars stand: value and line."""
+        known = self.rows.filter(pl.col("mark").is_not_null()).unique("key", maintain_order=True)
+        return [(value, self.keys.index(key)) for key, value in known.select("key", "mark").rows()]
+
+
+def forest_of(results: Results) -> Forest:
+    """Policies with estimates, and the truth where it is known."""
     shown = shown_estimates(results).filter(pl.col("value").is_not_null())
-    return (
-        shown["target_policy"].unique(maintain_order=True).to_list(),
+    hue = colours(results)
+    keys = shown["target_policy"].unique(maintain_order=True).to_list()
+    return Forest(
+        keys,
+        [results.name(policy) for policy in keys],
+        [hue[policy] for policy in keys],
         shown["estimator"].unique(maintain_order=True).to_list(),
-        shown,
+        shown.select("estimator", "value", "low", "high", key="target_policy", mark="true_value"),
+        "true value",
+        results.summary.value_unit,
+    )
+
+
+def forest_of_parts(parts: pl.DataFrame, unit: str) -> Forest:
+    """Parts of a log under one target policy, and what each earned as logged."""
+    keys = parts["segment"].to_list()
+    return Forest(
+        keys,
+        keys,
+        [COLOURS[0]] * len(keys),
+        parts["estimator"].unique(maintain_order=True).to_list(),
+        parts.select("estimator", "value", "low", "high", key="segment", mark="logging_value"),
+        "as logged",
+        unit,
     )
 
 

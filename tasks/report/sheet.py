@@ -1,6 +1,7 @@
 """The sheet: one self-contained page on what `rlrec ope` found in a log."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,51 +9,77 @@ import polars as pl
 from markupsafe import Markup
 
 from tasks.provenance import propensity_sentence
-from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle
-from tasks.report.glossary import COLUMNS, ESTIMATORS, VERDICTS
+from tasks.report.answers import answer_grid, answers, headline, next_steps, tone
+from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle, segments
+from tasks.report.glossary import COLUMNS, ESTIMATORS, INTERVALS, RULE_NOTES, VALIDITY, VERDICTS
 from tasks.report.grids import Cell, Grid, Row, figure_cell
 from tasks.report.page import templates
 from tasks.report.results import CURVE, ESTIMATES, HELDOUT, PAIRED, TRAINING, TRUTH, Results, Summary
 from tasks.report.wording import estimator_title, number, percent, rule_text, whole
 
-SEVERITY = ("no_support", "caution", "trust")
-TONES = {"trust": "good", "caution": "open", "no_support": "bad"}
-MEANINGS = {
-    "trust": "No rule failed. That is not a proof, but nothing in the log speaks against these estimates.",
-    "caution": "Read the failed rules before you decide anything on these estimates.",
-    "no_support": "Do not decide from this log.",
+DIAGNOSTICS = {  # how each is called, and what it says
+    "effective_sample_size": ("Effective sample size, rows", "how many equally weighted rows the log is worth"),
+    "effective_share": ("… as a share of all rows", "small where the two policies are far apart"),
+    "mean_weight": ("Mean weight", "1 where both probabilities are right and nothing is missing"),
+    "max_weight": ("Largest weight", "target probability over propensity"),
+    "max_row_share": ("Share of all weight on one row", "large where one row decides"),
+    "max_cluster_share": ("Share of all weight on one cluster", "large where one user decides"),
+    "missing_mass": ("Share of the policy that the log never shows", "1 minus the mean weight, at least 0"),
+    "k_hat": ("Tail index of the weights (k-hat)", "over 0.7 the standard error itself is unreliable"),
+    "overlap": ("Overlap of the two policies", "1 where they are the same, 0 where they share nothing"),
+    "variance_ratio": ("Variance of DR over that of IPS", "below 1 where the reward model helps"),
 }
-DIAGNOSTICS = {
-    "effective_sample_size": "Effective sample size, rows",
-    "effective_share": "… as a share of all rows",
-    "mean_weight": "Mean weight (should be 1)",
-    "max_weight": "Largest weight",
-    "max_row_share": "Share of all weight on one row",
-    "max_cluster_share": "Share of all weight on one cluster",
-    "missing_mass": "Share of the policy that the log never shows",
-    "k_hat": "Tail index of the weights (k-hat)",
-    "overlap": "Overlap of the two policies",
-}
-EXPLAINED = ("ESS", "Largest weight", "Verdict", "λ", "Bias bound")
+SHARES = ("effective_share", "max_row_share", "max_cluster_share", "missing_mass")
+MOST_PARTS = 12  # that are shown of each policy
+EXPLAINED = (
+    "Difference", "ESS", "Largest weight", "Verdict", "λ", "Bias bound", "Shift on this log", "MSE bound, SLOPE",
+)  # fmt: skip
 
 
-def sheet(told: Mapping[str, Any], diagnostics: Mapping[str, Any], curve: pl.DataFrame, compared: pl.DataFrame) -> str:
-    """The page, from what `estimates.json`, `diagnostics.json`, `curve.parquet` and `comparison.parquet` hold."""
-    grades = {policy: one["verdict"] for policy, one in diagnostics.items()}
+@dataclass(frozen=True)
+class Sheet:
+    """The page, and the picture of the curve that stands in it."""
+
+    page: str
+    curve: bytes
+
+
+def sheet(
+    told: Mapping[str, Any],
+    diagnostics: Mapping[str, Any],
+    curve: pl.DataFrame,
+    compared: pl.DataFrame,
+    parts: pl.DataFrame | None = None,
+    *,
+    by: str | None = None,
+    half_width: float | None = None,
+    command: str = "",
+) -> Sheet:
+    """The page, from what `estimates.json`, `diagnostics.json`, the curve, the comparison and the segments hold.
+
+    `parts` are those of the column `by`; `half_width` is what a plan in `diagnostics` is for.
+    """
+    level, unit = f"{100 * told['level']:g} %", told["per"]
+    found = answers(diagnostics, compared)
+    largest = {} if parts is None else largest_parts(parts)
     shown = figures(told, curve)
-    return templates().get_template("sheet.html").render(
-        tone=TONES[min(grades.values(), key=SEVERITY.index)],
-        unit=told["per"],
+    if largest:
+        shown["segments"] = segments(largest, f"reward per {unit}", level)
+    bounded = bool(curve["bias_bound"].is_not_null().any())
+    page = templates().get_template("sheet.html").render(
+        tone=tone(found),
+        headline=headline(found, unit, level),
         estimand=told["estimand"],
-        level=f"{100 * told['level']:g} %",
-        verdicts=[(policy, VERDICTS[grade], MEANINGS[grade]) for policy, grade in grades.items()],
-        tables=[
-            estimate_grid(told, diagnostics),
-            further_grid(told),
-            difference_grid(compared, told["per"]),
-            rule_grid(diagnostics),
-            diagnostic_grid(diagnostics),
-        ],
+        level=level,
+        policies=len(diagnostics),
+        steps=next_steps(found, diagnostics, has_range=bounded, has_plan=half_width is not None),
+        answers=answer_grid(found, unit),
+        estimates=estimate_grid(told, diagnostics),
+        further=further_grid(told),
+        rules=rule_grid(diagnostics),
+        weights=diagnostic_grid(diagnostics),
+        parts=[part_grid(largest, by)] if largest else [],
+        plan=[] if half_width is None else [plan_grid(diagnostics, half_width, unit, level)],
         skipped=told["skipped"],
         notes=[(policy, note) for policy, one in diagnostics.items() for note in one["notes"]],
         unavailable=[
@@ -60,17 +87,37 @@ def sheet(told: Mapping[str, Any], diagnostics: Mapping[str, Any], curve: pl.Dat
             for policy, one in diagnostics.items()
             if one["unavailable"]
         ],
+        bounded=bounded,
         exhibits=shown,
         facts=[
             ("Estimand", told["estimand"]),
             ("Propensities", propensity_sentence(next(iter(diagnostics.values()))["propensities"])),
-            ("Seed", str(told["seed"])),
+            ("Intervals", f"at {level}; seed {told['seed']} where resampled"),
             ("Inputs, SHA-256", told["input_digest"] or "not known"),
             ("rlrec", told["code_version"] or "not installed as a package"),
         ],
-        glossary=[(term, COLUMNS[term]) for term in EXPLAINED] + list(ESTIMATORS.values()),
+        command=command,
+        glossary=glossary(told),
         bundle=Markup(plotly_bundle()),
     )  # fmt: skip
+    return Sheet(page, shown["weight_curve"].image)
+
+
+def glossary(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line for each estimator, interval and validity that the page holds, and for its other terms.
+
+    Rules and diagnostics are explained where they stand.
+    """
+    stems = dict.fromkeys(one["estimator"] for one in told["estimates"])
+    both = [one for first in told["estimates"] for one in (first, *first["further"])]
+    methods = dict.fromkeys(one["interval"] for one in both)
+    validities = dict.fromkeys(one["validity"] for one in both)
+    return [
+        *(ESTIMATORS[stem] for stem in stems if stem in ESTIMATORS),
+        *(INTERVALS[method] for method in methods if method in INTERVALS and method not in stems),
+        *((kind.capitalize(), VALIDITY[kind]) for kind in validities if kind in VALIDITY),
+        *((term, COLUMNS[term]) for term in EXPLAINED),
+    ]
 
 
 def figures(told: Mapping[str, Any], curve: pl.DataFrame) -> dict[str, Exhibit]:
@@ -106,29 +153,29 @@ def by_policy(rows: Sequence[tuple[str, Row]]) -> tuple[tuple[str, tuple[Row, ..
 
 
 def estimate_grid(told: Mapping[str, Any], diagnostics: Mapping[str, Any]) -> Grid:
-    """Each policy's estimates with their closed-form intervals; the log's own mean first."""
+    """Each policy's estimates with their closed-form intervals, under what its weights are worth."""
+    titles = {
+        policy: f"{policy}: effective sample size {whole(seen['effective_sample_size'])} of {whole(seen['rows'])} "
+        f"rows, largest weight {number(seen['max_weight'])}"
+        for policy, seen in ((policy, one["diagnostics"]) for policy, one in diagnostics.items())
+    }
     rows = [
         (
-            policy,
+            titles[one["target_policy"]],
             Row(
-                "The log itself",
-                "mean of what it earned",
-                (figure_cell(one["logging_value"], None, None), *[Cell("")] * 5),
+                named(one),
+                "",
+                (
+                    figure_cell(one["value"], one["low"], one["high"]),
+                    Cell(number(one["se"]), "", one["se"]),
+                    Cell(interval_title(one["interval"]), one["validity"], one["interval"]),
+                    Cell(whole(one["n"]), f"{whole(one['n_clusters'])} clusters", one["n"]),
+                ),
             ),
         )
-        for policy, one in diagnostics.items()
+        for one in told["estimates"]
     ]
-    for one in told["estimates"]:
-        cells = (
-            figure_cell(one["value"], one["low"], one["high"]),
-            Cell(number(one["se"]), "", one["se"]),
-            Cell(one["interval"].replace("_", " "), one["validity"], one["interval"]),
-            Cell(whole(one["n"]), f"{whole(one['n_clusters'])} clusters", one["n"]),
-            Cell(whole(one["ess"]), "", one["ess"]),
-            Cell(number(one["mean_weight"]), f"largest {number(one['max_weight'])}", one["mean_weight"]),
-        )
-        rows.append((one["target_policy"], Row(named(one), "", cells)))
-    columns = ("Value", "Standard error", "Interval", f"{told['per'].title()}s", "ESS", "Mean weight")
+    columns = ("Value", "Standard error", "Interval", f"{told['per'].title()}s")
     return Grid("estimates", f"Value of each policy: {told['estimand']}", columns, by_policy(rows), "Estimator")
 
 
@@ -141,7 +188,7 @@ def further_grid(told: Mapping[str, Any]) -> Grid:
                 named(one),
                 "",
                 (
-                    Cell(other["interval"].replace("_", " "), other["validity"], other["interval"]),
+                    Cell(interval_title(other["interval"]), other["validity"], other["interval"]),
                     *(Cell(number(other[name]), "", other[name]) for name in ("low", "high", "se")),
                 ),
             ),
@@ -154,17 +201,63 @@ def further_grid(told: Mapping[str, Any]) -> Grid:
     )
 
 
-def difference_grid(compared: pl.DataFrame, unit: str) -> Grid:
-    """How much more than the log each policy earns; these intervals hold for all policies at once."""
-    rows = tuple(
-        Row(
-            one["target_policy"],
-            "",
-            (figure_cell(one["value"], one["low"], one["high"]), Cell(estimator_title(one["estimator"]))),
+def largest_parts(parts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The largest parts of the log for each policy."""
+    return {
+        policy: parts.filter(pl.col("target_policy") == policy)
+        .sort("n", descending=True, maintain_order=True)
+        .head(MOST_PARTS)
+        for policy in parts["target_policy"].unique(maintain_order=True)
+    }
+
+
+def part_grid(parts: Mapping[str, pl.DataFrame], by: str | None) -> Grid:
+    """What each part of the log earned, and would earn with the policy."""
+    rows = [
+        (
+            policy,
+            Row(
+                one["segment"],
+                "",
+                (
+                    Cell(number(one["logging_value"]), "", one["logging_value"]),
+                    figure_cell(one["value"], one["low"], one["high"]),
+                    Cell(whole(one["n"]), f"{whole(one['n_clusters'])} clusters", one["n"]),
+                    Cell(whole(one["ess"]), "", one["ess"]),
+                ),
+            ),
         )
-        for one in compared.filter(pl.col("reference").is_not_null()).iter_rows(named=True)
+        for policy, frame in parts.items()
+        for one in frame.iter_rows(named=True)
+    ]
+    return Grid(
+        "parts",
+        f"The largest parts by {by}",
+        ("As logged", "With the policy", "Size", "ESS"),
+        by_policy(rows),
+        by or "",
     )
-    return Grid("differences", f"More than the log earned, per {unit}", ("Difference", "By"), (("", rows),))
+
+
+def plan_grid(diagnostics: Mapping[str, Any], half_width: float, unit: str, level: str) -> Grid:
+    """How large the next log must be, by the share of it that the policy serves."""
+    rows = [
+        (
+            policy,
+            Row(
+                "Served as now" if one["exploration"] == 0 else f"{percent(one['exploration'])} served by the policy",
+                "",
+                (
+                    Cell(whole(one["requests"]), "", one["requests"]),
+                    Cell(whole(one["users"]), "", one["users"]),
+                ),
+            ),
+        )
+        for policy, seen in diagnostics.items()
+        for one in seen.get("plan", ())
+    ]
+    caption = f"For a {level} interval of ± {half_width:g} by IPS"
+    return Grid("plan", caption, (f"{unit.title()}s needed", "Clusters"), by_policy(rows), "The next log")
 
 
 def rule_grid(diagnostics: Mapping[str, Any]) -> Grid:
@@ -174,7 +267,7 @@ def rule_grid(diagnostics: Mapping[str, Any]) -> Grid:
             policy,
             Row(
                 rule_text(failed["rule"]),
-                "",
+                RULE_NOTES.get(failed["rule"], ("",))[0],
                 (
                     Cell(VERDICTS[failed["grade"]], "", failed["grade"], f"verdict {failed['grade']}"),
                     *(Cell(number(failed[name]), "", failed[name]) for name in ("value", "limit")),
@@ -188,20 +281,24 @@ def rule_grid(diagnostics: Mapping[str, Any]) -> Grid:
 
 
 def diagnostic_grid(diagnostics: Mapping[str, Any]) -> Grid:
-    """The diagnostics of each policy."""
-    shares = ("effective_share", "max_row_share", "max_cluster_share", "missing_mass")
+    """The diagnostics of each policy, each with what it says."""
     rows = tuple(
         Row(
             title,
-            "",
+            meaning,
             tuple(
-                Cell(percent(value) if name in shares else number(value), "", value)
+                Cell(percent(value) if name in SHARES else number(value), "", value)
                 for value in (one["diagnostics"][name] for one in diagnostics.values())
             ),
         )
-        for name, title in DIAGNOSTICS.items()
+        for name, (title, meaning) in DIAGNOSTICS.items()
     )
     return Grid("diagnostics", "Weights", tuple(diagnostics), (("", rows),), "Diagnostic")
+
+
+def interval_title(method: str) -> str:
+    """What to call an interval."""
+    return INTERVALS[method][0] if method in INTERVALS else method.replace("_", " ")
 
 
 def keyed(one: Mapping[str, Any]) -> str:

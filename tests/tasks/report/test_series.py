@@ -17,7 +17,16 @@ from tasks.report.glossary import CURVE_LINES, RULES_OF_CHOICE
 from tasks.report.images import curve_png
 from tasks.report.palette import LEARNED, colours, symbols
 from tasks.report.results import Results
-from tasks.report.series import cap_axis, chosen_steps, crowd_points, curve_lines, curve_of, curves, learning_panels
+from tasks.report.series import (
+    cap_axis,
+    chosen_steps,
+    crowd_points,
+    curve_lines,
+    curve_of,
+    curves,
+    forest_of,
+    learning_panels,
+)
 
 
 def test_zero_and_infinity_stand_beside_the_finite_caps() -> None:
@@ -37,11 +46,12 @@ def test_the_headline_policy_and_dr_come_first(results: Results) -> None:
 
 def test_the_forest_draws_the_intervals_of_the_results(results: Results) -> None:
     row = results.estimates.row(0, named=True)
-    trace = forest(results).data[0]
+    figure = forest(forest_of(results))
+    trace = figure.data[0]
     assert trace.x[0] == row["value"]
     assert trace.x[0] + trace.error_x.array[0] == pytest.approx(row["high"])
     assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(row["low"])
-    truths = next(t for t in forest(results).data if t.meta == "ink")
+    truths = next(t for t in figure.data if t.meta == "ink")
     assert row["true_value"] in truths.x
     assert error([1.0], [None], [2.0])["arrayminus"] == [0.0]
 
