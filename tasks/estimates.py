@@ -90,7 +90,7 @@ class Question:
         if self.per == "row" and self.kind != "item_position":
             raise InputError(f"--kind {self.kind} is about whole requests", remedy="leave --per row out")
 
-    def command(self, logs: Path, targets: Path | None, out: Path) -> str:
+    def command(self, logs: Path, targets: Path | None) -> str:
         """The call of `rlrec ope` that asks the same; `truth` has no option."""
         words = ["rlrec", "ope", "--logs", str(logs), *(() if targets is None else ("--target", str(targets)))]
         for one in fields(self):
@@ -103,7 +103,7 @@ class Question:
             else:
                 many = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
                 words += [word for single in many for word in (option, str(single))]
-        return shlex.join([*words, "--out", str(out)])
+        return shlex.join([*words, "--out", "report"])
 
     @property
     def unit(self) -> Unit:
@@ -182,7 +182,7 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     if question.by is not None:
         found = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
         parts = pl.DataFrame(found, infer_schema_length=None)
-    told_by = {"by": question.by, "half_width": question.half_width, "command": question.command(logs, targets, out)}
+    told_by = {"by": question.by, "half_width": question.half_width, "command": question.command(logs, targets)}
     page = sheet(estimates, diagnostics, curve, compared_all, parts, **told_by)
     write_json(out / "estimates.json", estimates)
     write_json(out / "diagnostics.json", diagnostics)

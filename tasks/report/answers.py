@@ -36,7 +36,7 @@ NEXT = {
     "one must be, and how much less if the policy serves a share of it.",
     "no interval": "Log more users: one alone has no spread.",
 }
-UNSUPPORTED = "Decide nothing from this log, neither a launch nor a rejection: first repair what failed below."
+UNSUPPORTED = "Decide nothing from this log, neither a launch nor a rejection: first mend what the failed rules name."
 BEST_OF_MANY = "The best of several on one log is partly luck: confirm the winner on another log before quoting it."
 NO_RANGE = "Declare `--reward-min` and `--reward-max`: they add the bias bound and an interval that stays inside them."
 
@@ -127,15 +127,16 @@ def answer_grid(found: Sequence[Answer], unit: str) -> Grid:
     groups: dict[str, list[Row]] = {}
     for one in found:
         gap, *around = one.difference
+        said = "cannot tell" if one.verdict == "no_support" else one.reading
         cells = (
             Cell(number(one.rival_value), "", one.rival_value),
             figure_cell(*one.value),
             Cell(number(gap, signed=True), interval(*around, signed=True), gap),
-            Cell(one.reading, f"by {estimator_title(one.estimator)}", one.reading, f"reading {one.reading}"),
+            Cell(said, "", said, f"reading {said}"),
             Cell(VERDICTS[one.verdict], "", one.verdict, f"verdict {one.verdict}"),
         )
         title = "" if one.rival == LOGGING else f"Compared with {one.rival}"
-        groups.setdefault(title, []).append(Row(one.policy, "", cells))
+        groups.setdefault(title, []).append(Row(one.policy, f"by {estimator_title(one.estimator)}", cells))
     columns = ("Runs today", "With the policy", "Difference", "Reading", "Verdict")
     shown = tuple((title, tuple(rows)) for title, rows in groups.items())
     return Grid("answers", f"Reward per {unit}: what runs today, and each policy in its place", columns, shown)

@@ -26,6 +26,7 @@ from tasks.report.wording import estimator_title, family_title, metric_title
 INK = {"meta": "ink"}  # the page draws these traces in its text colour
 TITLE = {"font": {"size": 13}, "standoff": 10}
 AXIS = {"automargin": True, "zeroline": False}
+HEAD = 110  # pixels for legend and axis
 SPREAD = 0.6  # of a row's height, taken by its estimators
 
 
@@ -100,7 +101,7 @@ def forest(shown: Forest) -> go.Figure:
     names = [lines_of(name, escape=True) for name in shown.names]
     figure.update_yaxes(tickvals=list(range(lines)), ticktext=names, range=[lines - 0.5, -0.5], showgrid=False)
     figure.update_xaxes(title=shown.unit)
-    return framed(figure, height=90 + int((24 + 8 * len(estimators)) * lines))
+    return framed(figure, height=HEAD + int((24 + 8 * len(estimators)) * lines))
 
 
 def weight_curve(results: Results, chosen: tuple[str, str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import polars as pl
 from tasks.report.glossary import CURVE_LINES, RULES_OF_CHOICE
 from tasks.report.palette import COLOURS, colours
 from tasks.report.results import Results, representative
-from tasks.report.wording import family, number
+from tasks.report.wording import family
 
 GAP = 0.15  # of the finite λ's decades: from the last of them to the places of 0 and ∞ on a logarithmic axis
 CLEAR = 1.5  # gaps between the label of an end and the next one
@@ -66,7 +66,7 @@ def cap_axis(caps: Sequence[float], decades: int = 6) -> CapAxis:
 
 def cap_text(cap: float) -> str:
     """A λ in words."""
-    return "∞" if cap == inf else number(cap)
+    return "∞" if cap == inf else f"{cap:.3g}"
 
 
 def by_preference(base: str) -> int:

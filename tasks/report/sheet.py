@@ -1,6 +1,6 @@
 """The sheet: one self-contained page on what `rlrec ope` found in a log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def sheet(
     `parts` are those of the column `by`; `half_width` is what a plan in `diagnostics` is for.
     """
     level, unit = f"{100 * told['level']:g} %", told["per"]
+    policies, seen = len(diagnostics), diagnostics.items()
     found = answers(diagnostics, compared)
     largest = {} if parts is None else largest_parts(parts)
     shown = figures(told, curve)
@@ -71,7 +72,7 @@ def sheet(
         headline=headline(found, unit, level),
         estimand=told["estimand"],
         level=level,
-        policies=len(diagnostics),
+        policies=policies,
         steps=next_steps(found, diagnostics, has_range=bounded, has_plan=half_width is not None),
         answers=answer_grid(found, unit),
         estimates=estimate_grid(told, diagnostics),
@@ -80,13 +81,16 @@ def sheet(
         weights=diagnostic_grid(diagnostics),
         parts=[part_grid(largest, by)] if largest else [],
         plan=[] if half_width is None else [plan_grid(diagnostics, half_width, unit, level)],
-        skipped=told["skipped"],
-        notes=[(policy, note) for policy, one in diagnostics.items() for note in one["notes"]],
-        unavailable=[
-            (policy, [rule_text(rule) for rule in one["unavailable"]])
-            for policy, one in diagnostics.items()
-            if one["unavailable"]
-        ],
+        skipped=said_once(
+            [(one["target_policy"], f"{one['estimator'].upper()} {one['reason']}") for one in told["skipped"]], policies
+        ),
+        notes=said_once(
+            [
+                *((policy, f"Not judged: {rule_text(rule)}") for policy, one in seen for rule in one["unavailable"]),
+                *((policy, f"{note[0].upper()}{note[1:]}") for policy, one in seen for note in one["notes"]),
+            ],
+            policies,
+        ),
         bounded=bounded,
         exhibits=shown,
         facts=[
@@ -101,6 +105,14 @@ def sheet(
         bundle=Markup(plotly_bundle()),
     )  # fmt: skip
     return Sheet(page, shown["weight_curve"].image)
+
+
+def said_once(notes: Iterable[tuple[str, str]], policies: int) -> list[str]:
+    """Notes on policies, each once, with the policies that it is about unless it is about all."""
+    found: dict[str, list[str]] = {}
+    for policy, text in notes:
+        found.setdefault(text, []).append(policy)
+    return [text if len(about) == policies else f"{', '.join(about)}: {text}" for text, about in found.items()]
 
 
 def glossary(told: Mapping[str, Any]) -> list[tuple[str, str]]:
