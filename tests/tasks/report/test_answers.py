@@ -73,8 +73,8 @@ def test_the_sentence_claims_what_interval_and_verdict_allow(grade: str, said: s
 
 def test_several_policies_are_counted_each_once() -> None:
     seen, compared = told(
-        ("a", "trust", "better"), ("b", "caution", "better"), ("c", "caution", "not shown"), ("d", "no_support", "better"),
-        ("e", "trust", "better"), ("f", "trust", "worse"),
+        ("a", "trust", "better"), ("b", "caution", "better"), ("c", "caution", "not shown"),
+        ("d", "no_support", "better"), ("e", "trust", "better"), ("f", "trust", "worse"),
     )  # fmt: skip
     said = "Of 6 policies, 2 would have beaten what runs today, 1 would seem to, with caution, 1 cannot be shown to, "
     assert (
