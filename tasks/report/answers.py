@@ -48,7 +48,7 @@ class Answer:
     policy: str
     rival: str
     verdict: str
-    rival_value: float
+    rival_value: float | None
     value: Ends
     difference: Ends
     estimator: str
