@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from tasks.estimates import estimate_from_parquet
-from tasks.report.sheet import MOST_PARTS, said_once
+from tasks.report.sheet import said_once
+from tasks.report.sheetgrids import MOST_PARTS
 from tests.ope.test_streaming import log
 from tests.tasks.report.markup import read
 
