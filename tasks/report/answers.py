@@ -1,7 +1,7 @@
 """Answers: would a policy beat what runs today? In one sentence, as a table, and what to do next."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,15 +147,23 @@ def next_steps(
 ) -> list[str]:
     """What to do: by the answers, then by the rules that failed, then what was left undeclared."""
     steps = [
-        UNSUPPORTED if one.verdict == "no_support" else NEXT[one.reading]
+        (one.policy, UNSUPPORTED if one.verdict == "no_support" else NEXT[one.reading])
         for one in sorted(found, key=lambda one: -GRADES.index(one.verdict))
+        if one.rival == LOGGING
     ]
     steps += [
-        RULE_NOTES[failed["rule"]][1]
-        for one in diagnostics.values()
+        (policy, RULE_NOTES[failed["rule"]][1])
+        for policy, one in diagnostics.items()
         for failed in one["failed"]
         if failed["rule"] in RULE_NOTES
     ]
-    steps += [BEST_OF_MANY] if len(diagnostics) > 1 else []
-    steps += [] if has_range else [NO_RANGE]
-    return [step for step in dict.fromkeys(steps) if not (has_plan and step == NEXT["not shown"])]
+    said = said_once([one for one in steps if not (has_plan and one[1] == NEXT["not shown"])], len(diagnostics))
+    return said + ([BEST_OF_MANY] if len(diagnostics) > 1 else []) + ([] if has_range else [NO_RANGE])
+
+
+def said_once(notes: Iterable[tuple[str, str]], policies: int) -> list[str]:
+    """Notes on policies, each once, with the policies that it is about unless it is about all."""
+    found: dict[str, dict[str, None]] = {}
+    for policy, text in notes:
+        found.setdefault(text, {})[policy] = None
+    return [text if len(about) == policies else f"{', '.join(about)}: {text}" for text, about in found.items()]

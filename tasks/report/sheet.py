@@ -1,6 +1,6 @@
 """The sheet: one self-contained page on what `rlrec ope` found in a log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import polars as pl
 from markupsafe import Markup
 
 from tasks.provenance import propensity_sentence
-from tasks.report.answers import answer_grid, answers, headline, next_steps, tone
+from tasks.report.answers import answer_grid, answers, headline, next_steps, said_once, tone
 from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle, segments
 from tasks.report.glossary import COLUMNS, ESTIMATORS, INTERVALS, VALIDITY
 from tasks.report.page import templates
@@ -100,14 +100,6 @@ def sheet(
         bundle=Markup(plotly_bundle()),
     )  # fmt: skip
     return Sheet(page, shown["weight_curve"].image)
-
-
-def said_once(notes: Iterable[tuple[str, str]], policies: int) -> list[str]:
-    """Notes on policies, each once, with the policies that it is about unless it is about all."""
-    found: dict[str, list[str]] = {}
-    for policy, text in notes:
-        found.setdefault(text, []).append(policy)
-    return [text if len(about) == policies else f"{', '.join(about)}: {text}" for text, about in found.items()]
 
 
 def glossary(told: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from tasks.report.answers import (
     answers,
     headline,
     next_steps,
+    said_once,
     tone,
 )
 from tasks.report.glossary import RULE_NOTES, RULES
@@ -100,11 +101,17 @@ def test_another_rival_has_its_own_group_and_lends_its_verdict() -> None:
 def test_what_to_do_follows_from_answers_and_failed_rules() -> None:
     seen, compared = told(("a", "no_support", "better"), ("b", "caution", "not shown"))
     steps = next_steps(answers(seen, compared), seen, has_range=False, has_plan=False)
-    assert steps == [UNSUPPORTED, NEXT["not shown"], RULE_NOTES["k_hat"][1], BEST_OF_MANY, NO_RANGE]
-    assert NEXT["not shown"] not in next_steps(answers(seen, compared), seen, has_range=True, has_plan=True)
+    assert steps == [f"a: {UNSUPPORTED}", f"b: {NEXT['not shown']}", RULE_NOTES["k_hat"][1], BEST_OF_MANY, NO_RANGE]
+    planned = next_steps(answers(seen, compared), seen, has_range=True, has_plan=True)
+    assert planned == [f"a: {UNSUPPORTED}", RULE_NOTES["k_hat"][1], BEST_OF_MANY]
     seen, compared = told(("a", "trust", "better"))
     assert next_steps(answers(seen, compared), seen, has_range=True, has_plan=False) == [NEXT["better"]]
 
 
 def test_every_rule_is_explained() -> None:
     assert RULE_NOTES.keys() == RULES.keys()
+
+
+def test_a_note_on_all_policies_is_said_once() -> None:
+    notes = [("a", "Short."), ("b", "Short."), ("a", "Odd."), ("a", "Odd.")]
+    assert said_once(notes, policies=2) == ["Short.", "a: Odd."]

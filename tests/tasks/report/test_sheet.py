@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from tasks.estimates import estimate_from_parquet
-from tasks.report.sheet import said_once
 from tasks.report.sheetgrids import MOST_PARTS
 from tests.ope.test_streaming import log
 from tests.tasks.report.markup import read
@@ -74,8 +73,3 @@ def test_parts_plan_and_command_stand_in_the_page(tmp_path):
     command = f"rlrec ope --logs {tmp_path}/logs.parquet --level 0.9 --estimator ips --estimator snips --by part "
     assert f"{command}--plan 0.05 --in-memory --out report" in page.text
     assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_note_on_all_policies_is_said_once():
-    notes = [("a", "Short."), ("b", "Short."), ("a", "Odd.")]
-    assert said_once(notes, policies=2) == ["Short.", "a: Odd."]
