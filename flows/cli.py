@@ -675,7 +675,7 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
             )
     told = next(iter(verdicts.values()))["propensities"]
     typer.echo(f"Propensities: {propensity_sentence(told)}")
-    for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html"):
+    for name in ("estimates.json", "curve.parquet", "curve.png", "diagnostics.json", "report.html"):
         typer.echo(f"written: {out / name}")
 
 

@@ -1,8 +1,9 @@
 """Off-policy estimates from Parquet files: load, evaluate each target policy, store, return the records."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,7 @@ from tasks.provenance import propensities_of
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
 FILES = (  # what an answer may consist of
     *("estimates.json", "diagnostics.json", "decision.json", "comparison.parquet", "curve.parquet"),
-    *("segments.parquet", "report.html"),
+    *("segments.parquet", "curve.png", "report.html"),
 )
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
@@ -37,6 +38,7 @@ WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("n", "n_clusters", "ess", "mean_weight", "max_weight_share", "verdict", "true_value")),
 )
 OF_INTERVALS = ("interval", "validity", "se", "low", "high")
+OPTIONS = {"estimators": "--estimator", "methods": "--interval", "half_width": "--plan"}  # not called as the fields
 SHARED = ("estimand", "level", "seed", "input_digest", "code_version")
 COMPARISON_SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("target_policy", "reference", "estimator"), pl.String()),
@@ -109,6 +111,21 @@ class Question:
             )
         if self.per == "row" and self.kind != "item_position":
             raise InputError(f"--kind {self.kind} is about whole requests", remedy="leave --per row out")
+
+    def command(self, logs: Path, targets: Path | None) -> str:
+        """The call of `rlrec ope` that asks the same; `truth` and `notes` have no option."""
+        words = ["rlrec", "ope", "--logs", str(logs), *(() if targets is None else ("--target", str(targets)))]
+        for one in fields(self):
+            value = getattr(self, one.name)
+            option = OPTIONS.get(one.name, "--" + one.name.replace("_", "-"))
+            if one.name in ("truth", "notes") or value is None or value == one.default:
+                continue
+            if one.name == "one_pass":
+                words.append("--one-pass" if value else "--in-memory")
+            else:
+                many = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+                words += [word for single in many for word in (option, str(single))]
+        return shlex.join([*words, "--out", "report"])
 
     @property
     def unit(self) -> Unit:
@@ -188,16 +205,21 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     diagnostics = {
         one.policy: {**one.told(question.notes.get(one.policy, ())), "propensities": told} for one in answers
     }
-    page = sheet(estimates, diagnostics, curve, compared_all)
+    parts = None
+    if question.by is not None:
+        found = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
+        parts = pl.DataFrame(found, infer_schema_length=None)
+    told_by = {"by": question.by, "half_width": question.half_width, "command": question.command(logs, targets)}
+    page = sheet(estimates, diagnostics, curve, compared_all, parts, **told_by)
     write_json(out / "estimates.json", estimates)
     write_json(out / "diagnostics.json", diagnostics)
     write_json(out / "decision.json", decisions(compared_all, answers, question))
     write(out / "curve.parquet", curve.write_parquet)
     write(out / "comparison.parquet", compared_all.write_parquet)
-    write(out / "report.html", lambda draft: draft.write_text(page, encoding="utf-8"))
-    if question.by is not None:
-        parts = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
-        write(out / "segments.parquet", pl.DataFrame(parts, infer_schema_length=None).write_parquet)
+    if parts is not None:
+        write(out / "segments.parquet", parts.write_parquet)
+    write(out / "curve.png", lambda draft: draft.write_bytes(page.curve))
+    write(out / "report.html", lambda draft: draft.write_text(page.page, encoding="utf-8"))
     return records
 
 

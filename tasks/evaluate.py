@@ -17,6 +17,7 @@ from rlrec.feedback.contexts import read_contexts
 from rlrec.graph.bipartite import interactions, seen
 from rlrec.ope.evaluation import Evaluation as Found
 from rlrec.ope.evaluation import evaluate
+from rlrec.ope.transforms import FAMILIES
 from rlrec.ops.slates import greedy_top_k, plackett_luce_marginals
 from rlrec.recipes import FineTuning
 from rlrec.simulators.logged_slates import World, greedy_marginals, true_value
@@ -69,6 +70,7 @@ def counterfactual(
             deployed.append((row, value))
             seed = evaluation.seeds[0] if row.seed is None else row.seed
             rounds = rounds_of(log, served[seed], marginals)
+            is_drawn = row.seed in (None, evaluation.seeds[0]) and row.policy != "logging"
             found = evaluate(
                 rounds,
                 target_policy=row.policy,
@@ -76,9 +78,10 @@ def counterfactual(
                 level=evaluation.level,
                 seed=evaluation.seeds[0],
                 replicates=evaluation.resamples,
+                families=FAMILIES if is_drawn else FAMILIES[:1],
             )
             estimates += _estimate_rows(row, found, evaluation)
-            if row.seed in (None, evaluation.seeds[0]) and row.policy != "logging":
+            if is_drawn:
                 curves.append(_curve_rows(row, found))
             logger.info("%s seed %s: true value %.4f, %s", row.label, row.seed, value.mean(), found.verdict.grade)
         truth = averaged(best, "greedy", evaluation) + averaged(deployed, "stochastic", evaluation)
@@ -209,6 +212,5 @@ def _estimate_rows(row: Row, found: Found, evaluation: Evaluation) -> list[dict[
 
 
 def _curve_rows(row: Row, found: Found) -> pl.DataFrame:
-    """The weight-vs-bias curve with the choice of the mse_bound rule marked."""
-    frame = found.curve.rename({"selected_mse_bound": "selected"})
-    return frame.with_columns(target_policy=pl.lit(row.policy), label=pl.lit(row.label))
+    """The weight-vs-bias curves, named."""
+    return found.curve.with_columns(target_policy=pl.lit(row.policy), label=pl.lit(row.label))

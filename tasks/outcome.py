@@ -17,7 +17,6 @@ from tasks.contenders import CLICKS, RL, VALUE
 from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.provenance import propensities_of, version_sentence
-from tasks.publication import CURVE_IMAGE
 from tasks.report.results import read_results
 from tasks.report.summaries import summary_markdown
 from tasks.report.wording import headline_sentence
@@ -217,7 +216,7 @@ def publish(
     run.files(results.path, "tables")
     run.files(page.path.parent, "report")
     run.files(lists.path, "recommendations")
-    image = run.file_link(f"report/{CURVE_IMAGE}")
+    image = run.file_link("report/figures/weight_curve.png")
     return Told(headline_sentence(found), summary_markdown(found), run.link(), image, cached_from)
 
 

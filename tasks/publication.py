@@ -5,21 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from rlrec.ope.comparison import LOGGING
 from tasks.estimates import FILES
-from tasks.report.sheet import figures, keyed, named
+from tasks.report.sheetgrids import keyed, named
 from tasks.report.summaries import plain
 from tasks.report.wording import interval, number
 from tasks.tracking import Run, commit
 
 ENDS = ("value", "low", "high")
 RULES = ("mse_bound", "slope")
-CURVE_IMAGE = "figures/weight_curve.png"
+CURVE_IMAGE = "curve.png"
 
 
 @dataclass(frozen=True)
@@ -111,13 +110,9 @@ class Answer:
 
 
 def log_answer(run: Run, answer: Answer) -> None:
-    """Metrics, tags, the files of the answer, and its figures as PNG."""
+    """Metrics, tags, and the files of the answer."""
     run.metrics(list(answer.metrics()))
     run.tags(answer.tags())
     for name in FILES:
         if (answer.folder / name).exists():
             run.files(answer.folder / name)
-    with TemporaryDirectory() as scratch:
-        for exhibit in figures(answer.estimates, answer.curve).values():
-            (Path(scratch) / f"{exhibit.key}.png").write_bytes(exhibit.image)
-        run.files(Path(scratch), "figures")

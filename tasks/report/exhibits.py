@@ -2,34 +2,44 @@
 
 import base64
 import gzip
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from typing import Any
 
 import plotly.graph_objects as go
+import polars as pl
+from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
 from tasks.report import figures, images
+from tasks.report.palette import colours
 from tasks.report.results import Results
-from tasks.report.series import curves, forest_rows, learning_panels
-from tasks.report.wording import estimator_title
+from tasks.report.series import curves, forest_of, forest_of_parts, learning_panels
+from tasks.report.wording import estimator_title, family_title
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One interactive plot; its title is empty where the exhibit's own says enough."""
+    """One interactive plot; its title is empty where the exhibit's own says enough. A list of choices names `group`."""
 
     title: str
-    figure: go.Figure
+    figure: go.Figure | dict[str, Any]
+    group: str = ""
 
     @property
     def json(self) -> str:
         """The plot as JSON that can stand inside a script element."""
-        return str(self.figure.to_json()).replace("<", "\\u003c")
+        return str(to_json(self.figure, validate=False)).replace("<", "\\u003c")
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure of the report. With `choices`, the reader picks one of its panels; the image shows the first."""
+    """A figure of the report. Where `choices` names what to choose, one panel shows.
+
+    The image is of the first.
+    """
 
     key: str
     title: str
@@ -37,7 +47,12 @@ class Exhibit:
     description: str
     panels: tuple[Panel, ...]
     image: bytes
-    choices: bool = False
+    choices: str = ""
+
+    @property
+    def grouped(self) -> list[tuple[str, list[tuple[int, Panel]]]]:
+        """The panels by group, each with its place."""
+        return [(name, list(panels)) for name, panels in groupby(enumerate(self.panels), lambda one: one[1].group)]
 
     @property
     def data_uri(self) -> str:
@@ -59,7 +74,8 @@ def exhibits(results: Results) -> dict[str, Exhibit]:
 
 def forest(results: Results) -> Exhibit | None:
     """Interval forest of the off-policy estimates."""
-    if forest_rows(results)[2].is_empty():
+    shown = forest_of(results)
+    if shown.rows.is_empty():
         return None
     truth = "The vertical bar is the true value: an honest interval covers it. " if results.simulated else ""
     return Exhibit(
@@ -68,8 +84,24 @@ def forest(results: Results) -> Exhibit | None:
         truth + "Each symbol is an estimator, each line its interval. Wide lines mean that the log says little.",
         "Interval forest: for each policy, its off-policy estimates with intervals, and the true value if known. "
         "The same numbers stand in the table above.",
-        (Panel("", figures.forest(results)),),
-        images.forest(results),
+        (Panel("", figures.forest(shown)),),
+        images.forest(shown),
+    )
+
+
+def segments(parts: Mapping[str, pl.DataFrame], unit: str, level: str) -> Exhibit:
+    """Interval forest of the parts of a log, for each target policy."""
+    shown = {policy: forest_of_parts(frame, unit) for policy, frame in parts.items()}
+    return Exhibit(
+        "segments",
+        "Parts of the log",
+        f"What each part would earn with the policy, and, as a bar, what it earned as logged. The {level} intervals "
+        "hold for all parts of the log at once.",
+        f"Interval forest: for each part of the log its value under {next(iter(shown))}, and what it earned as logged. "
+        "The same numbers stand in the table below.",
+        tuple(Panel(policy, figures.forest(one)) for policy, one in shown.items()),
+        images.forest(next(iter(shown.values()))),
+        choices="Policy",
     )
 
 
@@ -80,21 +112,23 @@ def weight_curve(results: Results) -> Exhibit | None:
         return None
     panels = tuple(
         Panel(
-            f"{results.name(target)}: {estimator_title(base)}, {kind}",
-            figures.weight_curve(results, (target, base, kind)),
+            family_title(family),
+            figures.weight_curve(results, (target, base, family)),
+            f"{results.name(target)}, {estimator_title(base)}",
         )
-        for target, base, kind in found
+        for target, base, family in found
     )
+    first = found[0][0]
     return Exhibit(
         "weight_curve",
-        "What capping the weights buys and costs",
-        "To the right, larger weights are let through: the bias bound falls and the standard error rises. "
-        "The dashed line is the cap that was chosen. Zeros cannot stand on this scale and are left out.",
-        "Two curves against the cap on the weights: the bias bound falls and the standard error rises; "
-        "below, the estimate with its interval; the chosen cap is marked.",
+        "What bending the weights buys and costs",
+        "Each family bends the weights w by a parameter λ; at the right end nothing is bent. Towards it the bias bound "
+        "falls and the standard error rises. Grey lines: the λ that each rule chose. Zeros are left out.",
+        f"Weight-vs-bias curves of {results.name(first)}: against λ of each family, the bias bound, which falls, and "
+        "the standard error, which rises, for each base estimator; the chosen λ are marked.",
         panels,
-        images.weight_curve(results, found[0]),
-        choices=True,
+        images.weight_curves(results.curve.filter(pl.col("target_policy") == first), colours(results)[first]),
+        choices="Curve",
     )
 
 

@@ -1,46 +1,54 @@
 """Figures: the interactive ones, in plotly. Colours of text, grid and ink are set by the page, which knows its mode."""
 
 import html
-from math import log10
+from collections.abc import Iterable
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from tasks.report.palette import DASHES, LEARNED, NEUTRAL, colours, symbol_of, symbols
 from tasks.report.results import Results
 from tasks.report.series import (
+    Forest,
     cap_axis,
     cap_text,
+    chosen_caps,
     chosen_steps,
     crowd_metrics,
     crowd_points,
+    curve_lines,
     curve_of,
-    forest_rows,
     lines_of,
     steps_of,
 )
-from tasks.report.wording import estimator_title, metric_title
+from tasks.report.wording import estimator_title, family_title, metric_title
 
 INK = {"meta": "ink"}  # the page draws these traces in its text colour
+TITLE = {"font": {"size": 13}, "standoff": 10}
+AXIS = {"automargin": True, "zeroline": False}
+HEAD = 110  # pixels for legend and axis
 SPREAD = 0.6  # of a row's height, taken by its estimators
 
 
-def framed(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+def frame_of(height: int) -> dict[str, Any]:
     """The common frame: no template, transparent, legend above, room for long labels."""
-    figure.update_layout(
-        template="none",
-        height=height,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 12, "r": 12, "t": 8, "b": 12},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        font={"family": "system-ui, sans-serif", "size": 13},
-        hovermode="closest",
-    )
-    title = {"font": {"size": 13}, "standoff": 10}
-    figure.update_xaxes(automargin=True, zeroline=False, title=title)
-    figure.update_yaxes(automargin=True, zeroline=False, title=title)
+    return {
+        "template": "none",
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 12, "r": 12, "t": 8, "b": 12},
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
+        "font": {"family": "system-ui, sans-serif", "size": 13},
+        "hovermode": "closest",
+    }
+
+
+def framed(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    """The figure in the common frame."""
+    figure.update_layout(**frame_of(height))
+    figure.update_xaxes(**AXIS, title=TITLE)
+    figure.update_yaxes(**AXIS, title=TITLE)
     figure.update_layout(**layout)
     return figure
 
@@ -52,15 +60,14 @@ def error(values: list[float], lows: list[float | None], highs: list[float | Non
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.6, "width": 4, **style}
 
 
-def forest(results: Results) -> go.Figure:
-    """Estimates per policy and estimator with intervals, and a bar where the truth is."""
-    policies, estimators, rows = forest_rows(results)
-    hue, figure = colours(results), go.Figure()
+def forest(shown: Forest) -> go.Figure:
+    """Estimates with intervals, a symbol per estimator, and a bar where a mark stands."""
+    figure, estimators = go.Figure(), shown.estimators
     drop = SPREAD / max(1, len(estimators))
-    for one in rows.iter_rows(named=True):
-        place = policies.index(one["target_policy"])
+    for one in shown.rows.iter_rows(named=True):
+        place = shown.keys.index(one["key"])
         below = place + drop * (estimators.index(one["estimator"]) - (len(estimators) - 1) / 2)
-        colour = hue[one["target_policy"]]
+        colour = shown.hues[place]
         figure.add_scatter(
             x=[one["value"]],
             y=[below],
@@ -68,8 +75,8 @@ def forest(results: Results) -> go.Figure:
             showlegend=False,
             marker={"color": colour, "symbol": symbol_of(one["estimator"]), "size": 9},
             error_x=error([one["value"]], [one["low"]], [one["high"]], color=colour),
-            name=f"{html.escape(results.name(one['target_policy']))}, {estimator_title(one['estimator'])}",
-            hovertemplate="%{x:.3f}",
+            name=f"{html.escape(shown.names[place])}, {estimator_title(one['estimator'])}",
+            hovertemplate="%{x:.3g}",
         )
     for estimator in estimators:
         figure.add_scatter(
@@ -79,99 +86,76 @@ def forest(results: Results) -> go.Figure:
             name=html.escape(estimator_title(estimator)),
             marker={"color": NEUTRAL, "symbol": symbol_of(estimator), "size": 9},
         )
-    known = rows.filter(rows["true_value"].is_not_null()).unique("target_policy", maintain_order=True)
-    if len(known):
+    if shown.marks:
         half = SPREAD / 2 + drop / 4
-        bars = [(v, policies.index(p)) for p, v in known.select("target_policy", "true_value").rows()]
         figure.add_scatter(
-            x=[x for value, _ in bars for x in (value, value, None)],
-            y=[y for _, place in bars for y in (place - half, place + half, None)],
+            x=[x for value, _ in shown.marks for x in (value, value, None)],
+            y=[y for _, place in shown.marks for y in (place - half, place + half, None)],
             mode="lines",
             line={"width": 2.5},
-            name="true value",
-            hovertemplate="true value %{x:.3f}<extra></extra>",
+            name=shown.marked,
+            hovertemplate=f"{shown.marked} %{{x:.3g}}<extra></extra>",
             **INK,
         )
-    names = [lines_of(results.name(policy), escape=True) for policy in policies]
-    figure.update_yaxes(
-        tickvals=list(range(len(policies))), ticktext=names, range=[len(policies) - 0.5, -0.5], showgrid=False
-    )
-    figure.update_xaxes(title=results.summary.value_unit)
-    return framed(figure, height=90 + 64 * len(policies))
+    lines = len(shown.keys)
+    names = [lines_of(name, escape=True) for name in shown.names]
+    figure.update_yaxes(tickvals=list(range(lines)), ticktext=names, range=[lines - 0.5, -0.5], showgrid=False)
+    figure.update_xaxes(title=shown.unit)
+    return framed(figure, height=HEAD + int((24 + 8 * len(estimators)) * lines))
 
 
-def weight_curve(results: Results, chosen: tuple[str, str, str]) -> go.Figure:
-    """Above: bias bound, standard error and true bias against the cap λ. Below: the estimate with its interval."""
+def weight_curve(results: Results, chosen: tuple[str, str, str]) -> dict[str, Any]:
+    """Above: the sizes of bias and noise against λ. Below: the estimate with its interval.
+
+    A plain mapping, which plotly's script takes as it is: there may be a hundred of them in a page.
+    """
     frame = curve_of(results, chosen)
-    axis = cap_axis(frame["lambda"].to_list())
+    caps = frame["lambda"].to_list()
+    axis = cap_axis(caps)
     hue = colours(results).get(chosen[0], LEARNED)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.6, 0.4], vertical_spacing=0.06)
-    caps = [cap_text(cap) for cap in frame["lambda"]]
+    at = {"type": "scatter", "mode": "lines", "x": rounded(axis.places), "customdata": [cap_text(cap) for cap in caps]}
     lines = [
-        ("bias_bound", "bias bound", "solid", {}),
-        ("se", "standard error", "dash", {}),
-        ("true_bias", "true bias", "dot", INK),
+        at
+        | {"y": rounded(sizes), "name": name, "line": {"color": hue, "dash": dash, "width": 2.2}}
+        | {"hovertemplate": f"{name} %{{y:.3g}} at λ = %{{customdata}}<extra></extra>"}
+        | (INK if column == "true_bias" else {})
+        for column, name, dash, sizes in curve_lines(frame)
     ]
-    for column, name, dash, ink in lines:
-        if frame[column].is_not_null().any():
-            figure.add_scatter(
-                x=axis.places,
-                y=frame[column].abs().replace(0.0, None).to_list(),
-                customdata=caps,
-                mode="lines",
-                name=name,
-                line={"color": hue, "dash": dash, "width": 2.2},
-                hovertemplate=f"{name} %{{y:.3g}} at λ = %{{customdata}}<extra></extra>",
-                row=1,
-                col=1,
-                **ink,
-            )
-    figure.add_scatter(
-        x=axis.places + axis.places[::-1],
-        y=frame["ci_high"].to_list() + frame["ci_low"].to_list()[::-1],
-        fill="toself",
-        mode="lines",
-        line={"width": 0},
-        fillcolor=hue,
-        opacity=0.25,
-        hoverinfo="skip",
-        showlegend=False,
-        row=2,
-        col=1,
-    )
-    figure.add_scatter(
-        x=axis.places,
-        y=frame["value"].to_list(),
-        customdata=caps,
-        mode="lines",
-        line={"color": hue, "width": 2.2},
-        name="estimate",
-        showlegend=False,
-        hovertemplate="estimate %{y:.3f} at λ = %{customdata}<extra></extra>",
-        row=2,
-        col=1,
-    )
-    middle = len(frame) // 2
-    for rank, (place, cap, selected) in enumerate(zip(axis.places, caps, frame["selected"], strict=True)):
-        if selected:
-            figure.add_vline(x=place, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
-            figure.add_annotation(
-                x=log10(place) if axis.logarithmic else place,  # annotations go by exponent, traces by value
-                xref="x",
-                y=1,
-                yref="y domain",
-                text=f"chosen λ = {cap}",
-                showarrow=False,
-                xanchor="left" if rank < middle else "right",
-                yanchor="top",
-                xshift=6 if rank < middle else -6,
-            )
-    ticks = {"tickvals": axis.ticks, "ticktext": axis.labels, "type": "log" if axis.logarithmic else "linear"}
-    figure.update_xaxes(**ticks)
-    figure.update_xaxes(title="cap λ on the weights", row=2, col=1)
-    figure.update_yaxes(title="error", type="log", dtick=1, row=1, col=1)
-    figure.update_yaxes(title="estimate", row=2, col=1)
-    return framed(figure, height=460)
+    below = at | {"yaxis": "y2", "showlegend": False, "line": {"color": hue, "width": 2.2}}
+    edge = below | {"y": rounded(frame["ci_low"]), "line": {"width": 0}, "hoverinfo": "skip"}
+    shade = edge | {"y": rounded(frame["ci_high"]), "fill": "tonexty", "fillcolor": f"{hue}40"}
+    estimate = below | {"y": rounded(frame["value"]), "name": "estimate"}
+    estimate |= {"hovertemplate": "estimate %{y:.4g} at λ = %{customdata}<extra></extra>"}
+    marks = [
+        {"type": "line", "xref": "x", "yref": "paper", "x0": axis.places[row], "x1": axis.places[row], "y0": 0, "y1": 1}
+        | {"line": {"color": NEUTRAL, "width": 1.6, "dash": dash}, "showlegend": True}
+        | {"name": f"λ by {rule}: {cap_text(caps[row])}"}
+        for rule, dash, row in chosen_caps(frame)
+    ]
+    scale = {"tickvals": axis.ticks, "ticktext": axis.labels, "type": "log" if axis.logarithmic else "linear"}
+    across = AXIS | scale | {"anchor": "y2"} | ({"autorange": "reversed"} if axis.falling else {})
+    return {
+        "data": [*lines, edge, shade, estimate],
+        "layout": {
+            **frame_of(460),
+            "shapes": marks,
+            "xaxis": across | {"title": TITLE | {"text": f"λ of {family_title(chosen[2])}"}},
+            "yaxis": AXIS
+            | {
+                "domain": [0.44, 1],
+                "type": "log",
+                "dtick": 1,
+                "exponentformat": "power",
+                "title": TITLE | {"text": "error"},
+            },
+            "yaxis2": AXIS | {"domain": [0, 0.38], "title": TITLE | {"text": "estimate"}},
+        },
+    }
+
+
+def rounded(numbers: Iterable[float | None]) -> list[float | None]:
+    """Numbers as a screen shows them, which takes a third of the room."""
+    return [None if one is None else float(f"{one:.5g}") for one in numbers]
 
 
 def popularity_recall(results: Results) -> go.Figure | None:

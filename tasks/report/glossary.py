@@ -36,6 +36,76 @@ ESTIMATORS = {
     "cressie_read": ("Cressie-Read", "The most likely value given that weights average to 1; asymmetric interval."),
     "dm": ("DM", "Direct method: the reward model alone; its bias is not controlled."),
 }
+FAMILIES = {  # of weight transforms: how each is called, and what it makes of a weight w
+    "clip": ("Clip", "min(w, λ)"),
+    "switch": ("Switch", "w up to λ, else 0"),
+    "os": ("Shrinkage", "λw/(w² + λ)"),
+    "sg": ("Sub-Gaussian", "w/(1 − λ + λw)"),
+    "power": ("Power", "w^λ"),
+}
+CURVE_LINES = {  # columns of a weight-vs-bias curve that are drawn against λ: name and dash
+    "bias_bound": ("bias bound", "solid"),
+    "se": ("standard error", "dash"),
+    "bias_plugin": ("shift on this log", "dashdot"),
+    "true_bias": ("true bias", "dot"),
+}
+RULES_OF_CHOICE = {"mse_bound": ("MSE bound", "dash"), "slope": ("SLOPE", "dot")}  # of λ: name and dash
+RULE_NOTES = {  # of the verdict: what a broken rule means, and what to do about it
+    "effective_sample_size": (
+        "So few equally weighted rows carry the answer.",
+        "Log more, or judge a policy closer to the one that logged.",
+    ),
+    "effective_share": (
+        "The two policies are far apart.",
+        "Let what serves explore more of what the policy would show; `--plan` says how much.",
+    ),
+    "max_row_share": ("One row decides.", "Look at the heaviest row: is its propensity right? Then log more."),
+    "max_cluster_share": ("One user decides.", "Look at the heaviest user: a robot? Then log more users."),
+    "missing_mass_low": (
+        "For certain, the policy shows what the log never showed.",
+        "Keep the policy to what could have been shown, or let what serves explore the rest.",
+    ),
+    "mean_weight_z": (
+        "Weights must average to 1, and do not: a probability is wrong, or support is missing.",
+        "Check both probabilities: of the shown item, at its position, at the moment of serving.",
+    ),
+    "mean_weight_gap": (
+        "Weights must average to 1, and are away from it.",
+        "Check both probabilities: of the shown item, at its position, at the moment of serving.",
+    ),
+    "k_hat": (
+        "The tail of the weights is so heavy that the standard error is unreliable.",
+        "Read the Cressie-Read interval, or a guaranteed one: `--interval truncated`, `--interval betting`.",
+    ),
+    "variance_ratio": (
+        "The reward model adds noise instead of removing it.",
+        "Read SNIPS in place of DR, or improve the predictions.",
+    ),
+    "propensity_estimated": (
+        "The intervals leave out the error of estimated propensities.",
+        "Log the propensity at the moment of serving, from the softmax that drew the item.",
+    ),
+    "decision_changes": (
+        "One λ of the curve says better, another worse, both beyond their intervals.",
+        "Look at the curve: the answer hangs on how much is trusted to the heaviest weights.",
+    ),
+}
+INTERVALS = {  # how each is called, and what it is
+    "student": ("Student", "Value ± t standard errors over users, for means."),
+    "delta": ("Delta", "The same for ratios: the noise of the mean weight is part of it."),
+    "bootstrap_percentile": ("Bootstrap percentile", "Users resampled, every estimate recomputed whole."),
+    "cressie_read": ("Cressie-Read", "Users reweighted until weights average to 1; asymmetric, inside the rewards."),
+    "hoeffding": ("Hoeffding", "From the declared ranges alone; wide."),
+    "empirical_bernstein": ("Empirical Bernstein", "From the declared ranges and the variance met."),
+    "truncated": ("Truncated", "Weights cut at a cap that other users chose; needs no largest weight."),
+    "confidence_sequence": ("Confidence sequence", "May be looked at every day while the log grows."),
+    "betting": ("Betting", "The same at every size of the log, from a game that is fair only at the true value."),
+}
+VALIDITY = {
+    "asymptotic": "Right for large samples of users.",
+    "finite": "Guaranteed at any size of the log, from the declared ranges.",
+    "anytime": "Guaranteed at every look at once, while the log grows.",
+}
 VERDICTS = {"trust": "trust", "caution": "caution", "no_support": "no support"}
 RULES = {  # of the verdict, by the names that off-policy evaluation gives them
     "effective_sample_size": "effective sample size",
@@ -59,8 +129,10 @@ COLUMNS = {
     "Largest weight": "The heaviest single row. A few heavy rows make an estimate fragile.",
     "Verdict": "trust: every check passed. caution: read the failed rule. no support: the log cannot answer.",
     "Difference": "Policy minus reference on the same users (paired bootstrap over users).",
-    "λ": "The cap on a weight. A small cap means little noise and more bias; ∞ is no cap.",
-    "Bias bound": "The most that capping can have shifted the estimate, judged from the data alone.",
+    "λ": "How far weights may go. At one end little noise and more bias; at the other weights are untouched.",
+    "Bias bound": "The most that bending the weights can have shifted the estimate, judged from the data alone.",
+    "Shift on this log": "The estimate with bent weights minus that with untouched ones: close to the bias, but noisy.",
+    "MSE bound, SLOPE": "Rules that choose λ: least variance + bias bound²; the last λ whose interval fits the others.",
     "KL": "How far the fine-tuned policy has moved from its pretrained reference.",
     "Entropy": "How spread out the policy's choices are; at 0 it always shows the same slate.",
     "Degenerate groups": "Share of sampled groups whose slates all earn the same reward: they teach nothing.",

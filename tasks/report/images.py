@@ -3,30 +3,34 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, nan
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tasks.report.palette import DASHES, LEARNED, MARKERS, NEUTRAL, STROKES, colours, symbol_of, symbols
 from tasks.report.results import Results
 from tasks.report.series import (
+    Forest,
+    by_preference,
     cap_axis,
-    cap_text,
+    chosen_caps,
     chosen_steps,
     crowd_metrics,
     crowd_points,
-    curve_of,
-    forest_rows,
+    curve_lines,
     learning_panels,
     lines_of,
     steps_of,
 )
-from tasks.report.wording import estimator_title, metric_title
+from tasks.report.wording import estimator_title, family_title, metric_title
 
 WIDTH = 8.0  # inches
+PANEL, LABELS, HEAD, FOOT, GUTTER = 1.75, 0.75, 0.65, 0.5, 0.1  # inches, of a grid of panels
 DPI = 144
 INK = "#1b1f24"
 SPREAD = 0.6
@@ -65,23 +69,22 @@ def reach(value: float, low: float | None, high: float | None) -> list[list[floa
     return [[0.0 if low is None else value - low], [0.0 if high is None else high - value]]
 
 
-def forest(results: Results) -> bytes:
-    """Estimates per policy and estimator with intervals, and a bar where the truth is."""
-    policies, estimators, rows = forest_rows(results)
-    hue = colours(results)
+def forest(shown: Forest) -> bytes:
+    """Estimates with intervals, a symbol per estimator, and a bar where a mark stands."""
+    estimators, lines = shown.estimators, len(shown.keys)
     drop = SPREAD / max(1, len(estimators))
     with styled():
-        figure = Figure(figsize=(WIDTH, 1.0 + 0.62 * len(policies)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.0 + (0.2 + 0.1 * len(estimators)) * lines), layout="constrained")
         axes = figure.subplots()
-        for one in rows.iter_rows(named=True):
-            place = policies.index(one["target_policy"])
+        for one in shown.rows.iter_rows(named=True):
+            place = shown.keys.index(one["key"])
             below = place + drop * (estimators.index(one["estimator"]) - (len(estimators) - 1) / 2)
             axes.errorbar(
                 [one["value"]],
                 [below],
                 xerr=reach(one["value"], one["low"], one["high"]),
                 fmt=MARKERS[symbol_of(one["estimator"])],
-                color=hue[one["target_policy"]],
+                color=shown.hues[place],
                 markersize=5,
                 capsize=2.5,
                 elinewidth=1.3,
@@ -89,54 +92,69 @@ def forest(results: Results) -> bytes:
         for estimator in estimators:
             mark = MARKERS[symbol_of(estimator)]
             axes.plot([], [], linestyle="", marker=mark, color=NEUTRAL, label=estimator_title(estimator))
-        known = rows.filter(rows["true_value"].is_not_null()).unique("target_policy", maintain_order=True)
-        for place, (policy, value) in enumerate(known.select("target_policy", "true_value").rows()):
-            row, half = policies.index(policy), SPREAD / 2 + drop / 4
-            axes.plot([value] * 2, [row - half, row + half], color=INK, lw=1.8, label="" if place else "true value")
-        axes.set_yticks(range(len(policies)), [lines_of(results.name(policy)) for policy in policies])
-        axes.set_ylim(len(policies) - 0.5, -0.5)
+        half = SPREAD / 2 + drop / 4
+        for count, (value, place) in enumerate(shown.marks):
+            label = "" if count else shown.marked
+            axes.plot([value] * 2, [place - half, place + half], color=INK, lw=1.8, label=label)
+        axes.set_yticks(range(lines), [lines_of(name) for name in shown.names])
+        axes.set_ylim(lines - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(results.summary.value_unit)
+        axes.set_xlabel(shown.unit)
         figure.legend(loc="outside upper center", ncols=len(estimators) + 1)
         return png(figure)
 
 
-def weight_curve(results: Results, chosen: tuple[str, str, str]) -> bytes:
-    """Above: bias bound, standard error and true bias against the cap λ. Below: the estimate with its interval."""
-    frame = curve_of(results, chosen)
-    axis = cap_axis(frame["lambda"].to_list())
-    hue = colours(results).get(chosen[0], LEARNED)
+def weight_curves(curve: pl.DataFrame, colour: str = LEARNED) -> bytes:
+    """One policy's curves: the sizes of bias and noise against λ, a row per base and a column per family.
+
+    `curve` holds the rows of `rlrec.ope.curve` with the choices of both rules, as an evaluation and `curve.parquet` do.
+    """
+    bases = sorted(curve["base"].unique(maintain_order=True), key=by_preference)
+    families = curve["family"].unique(maintain_order=True).to_list()
+    wide, high = max(WIDTH, LABELS + PANEL * len(families)), HEAD + FOOT + PANEL * len(bases)
     with styled():
-        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-        lines = [
-            ("bias_bound", "bias bound", "-", hue),
-            ("se", "standard error", "--", hue),
-            ("true_bias", "true bias", ":", INK),
-        ]
-        for column, name, stroke, colour in lines:
-            if frame[column].is_not_null().any():
-                sizes = [size or float("nan") for size in frame[column].abs().fill_null(0.0)]
-                above.plot(axis.places, sizes, stroke, color=colour, label=name, lw=1.7)
-        ends = [frame[column].fill_null(float("nan")).to_list() for column in ("ci_low", "ci_high")]
-        below.fill_between(axis.places, *ends, color=hue, alpha=0.25, linewidth=0)
-        below.plot(axis.places, frame["value"].fill_null(float("nan")).to_list(), color=hue, lw=1.7)
-        for place, cap, selected in zip(axis.places, frame["lambda"], frame["selected"], strict=True):
-            if selected:
-                for axes in (above, below):
-                    axes.axvline(place, color=NEUTRAL, lw=1.2, ls="--", label=f"chosen λ = {cap_text(cap)}")
-        above.set_yscale("log")
-        above.yaxis.set_major_formatter("{x:g}")
-        if axis.logarithmic:
-            below.set_xscale("log")
-        below.set_xticks(axis.ticks, axis.labels)
-        below.minorticks_off()
-        above.set_ylabel("error")
-        below.set_ylabel("estimate")
-        below.set_xlabel("cap λ on the weights")
-        handles, names = above.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=4)
+        figure = Figure(figsize=(wide, high))
+        figure.subplots_adjust(LABELS / wide, FOOT / high, 1 - GUTTER / wide, 1 - HEAD / high, GUTTER, GUTTER)
+        shape = len(bases), len(families)
+        grid = figure.subplots(*shape, sharex="col", sharey=True, squeeze=False, subplot_kw={"yscale": "log"})
+        named: dict[str, Any] = {}
+        for along, family in enumerate(families):
+            own = curve.filter(pl.col("family") == family)
+            axis = cap_axis(own["lambda"].unique().to_list(), decades=3)
+            grid[-1, along].set_xscale("log" if axis.logarithmic else "linear")
+            grid[-1, along].set_xticks(axis.ticks, axis.labels, fontsize=8)
+            grid[-1, along].xaxis.minorticks_off()
+            grid[-1, along].set_xlabel(f"λ of {family_title(family)}", fontsize=8)
+            for axes, base in zip(grid[:, along], bases, strict=True):
+                named |= draw_curve(axes, own.filter(pl.col("base") == base), colour)
+        grid[0, 0].yaxis.minorticks_off()  # all panels share this axis
+        grid[0, 0].yaxis.set_major_formatter("{x:g}")
+        for axes, base in zip(grid[:, 0], bases, strict=True):
+            axes.set_ylabel(f"{estimator_title(base)}: error")
+        figure.legend(named.values(), named.keys(), loc="upper center", ncols=3)
         return png(figure)
+
+
+def draw_curve(axes: Axes, frame: pl.DataFrame, colour: str) -> dict[str, Any]:
+    """One panel of the curves; its legend's handles by name."""
+    axis = cap_axis(frame["lambda"].to_list())
+    found: dict[str, Any] = {}
+    for column, name, dash, sizes in curve_lines(frame):
+        ink = INK if column == "true_bias" else colour
+        places = [nan if size is None else size for size in sizes]
+        found[name] = axes.plot(axis.places, places, linestyle=STROKES[dash], color=ink, lw=1.5)[0]
+    for rule, dash, row in chosen_caps(frame):
+        found[f"λ by {rule}"] = axes.axvline(axis.places[row], color=NEUTRAL, lw=1.2, linestyle=STROKES[dash])
+    if axis.falling:
+        axes.set_xlim(axis.places[0], axis.places[-1])
+    return found
+
+
+def curve_png(curve: pl.DataFrame, path: Path) -> None:
+    """Write the picture of `weight_curves` for the first policy of a `curve.parquet`."""
+    if "target_policy" in curve.columns:
+        curve = curve.filter(pl.col("target_policy") == curve["target_policy"][0])
+    path.write_bytes(weight_curves(curve))
 
 
 def popularity_recall(results: Results) -> bytes | None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rlrec.errors import InputError
 from rlrec.tables import Table, check
+from tasks.report.glossary import RULES_OF_CHOICE
 
 TEXT, WHOLE, NUMBER, FLAG = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean()
 INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
@@ -82,7 +83,7 @@ CURVE = Table(
     "curve",
     {
         "target_policy": TEXT, "label": TEXT, "base": TEXT, "family": TEXT, "lambda": NUMBER,
-        **dict.fromkeys(CURVE_NUMBERS, NUMBER), "selected": FLAG,
+        **dict.fromkeys(CURVE_NUMBERS, NUMBER), **{f"selected_{rule}": FLAG for rule in RULES_OF_CHOICE},
     },
     key=("target_policy", "base", "family", "lambda"),
     nullable=frozenset(CURVE_NUMBERS),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from tasks.report.glossary import ALIASES, ESTIMATORS, HIGHER, METRICS, NEITHER, RULES, VERDICTS
+from tasks.report.glossary import ALIASES, ESTIMATORS, FAMILIES, HIGHER, METRICS, NEITHER, RULES, VERDICTS
 from tasks.report.results import SAME_INFORMATION, Results
 
 MINUS, ABSENT = "−", "–"
@@ -43,6 +43,11 @@ def ordered_metrics(metrics: Iterable[str]) -> list[str]:
 def estimator_title(estimator: str) -> str:
     """The estimator as a column title."""
     return ESTIMATORS[estimator][0] if estimator in ESTIMATORS else estimator.upper()
+
+
+def family_title(family: str) -> str:
+    """A family of weight transforms with its formula; an unknown one is shown as it is."""
+    return ": ".join(FAMILIES.get(family, (family,)))
 
 
 def rule_text(rule: str) -> str:

@@ -2,32 +2,19 @@
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 
 from tasks.report.page import render
+from tests.browser.pages import opened
 from tests.tasks.report.synthetic import write_results
 
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-)  # fmt: skip
 DESK, PHONE = (1280, 900), (400, 800)
 BLANK = 0.05  # spread of the pixels of an empty page
-STANDS = "html[data-figures]"
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +24,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given).absolute()
     folder = tmp_path_factory.mktemp("report")
     return render(write_results(folder / "results"), folder / "out").path
-
-
-def opened(browser: "sync_api.Browser", page_file: Path, size: tuple[int, int], **context: object) -> "sync_api.Page":
-    """Open a page and fail on any console error, script error or request that leaves the file."""
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **context)
-    page.faults = []  # type: ignore[attr-defined]
-    page.on(
-        "console", lambda message: page.faults.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda fault: page.faults.append(str(fault)))
-    page.on("request", lambda request: page.faults.append(request.url) if request.url.startswith("http") else None)
-    page.goto(page_file.as_uri())
-    page.wait_for_selector(STANDS, state="attached")
-    assert page.faults == []
-    assert page.evaluate("document.documentElement.dataset.figures") == "ready"
-    return page
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE])

@@ -123,7 +123,14 @@ def test_ope_shows_estimates_intervals_and_verdict(logged, tmp_path):
         "DR skipped: the targets have no columns q_hat and q_hat_target",
         *(
             f"written: {tmp_path / 'ope' / name}"
-            for name in ("estimates.json", "curve.parquet", "diagnostics.json", "report.html", "decision.json")
+            for name in (
+                "estimates.json",
+                "curve.parquet",
+                "curve.png",
+                "diagnostics.json",
+                "report.html",
+                "decision.json",
+            )
         ),
         "more than what served earned",
         "gate: second passes against what served",

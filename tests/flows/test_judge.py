@@ -102,7 +102,7 @@ def test_the_command_leaves_its_answer_on_both_pages(in_home, asked):
     assert any(metric.startswith("lambda/mse_bound/snips/clip/") for metric in run.data.metrics)
     api = tracking.client()
     files = {found.path for folder in (None, "figures") for found in api.list_artifacts(run.info.run_id, folder)}
-    assert {"estimates.json", "decision.json", "curve.parquet", "report.html", "figures/weight_curve.png"} <= files
+    assert {"estimates.json", "decision.json", "curve.parquet", "report.html", "curve.png"} <= files
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
     assert {"gate", "estimates", "weight-curve", "mlflow-run"} <= set(artifacts)

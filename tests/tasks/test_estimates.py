@@ -109,6 +109,7 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         "comparison.parquet",
         "curve.parquet",
+        "curve.png",
         "decision.json",
         "diagnostics.json",
         "estimates.json",
