@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import pytest
 
 from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.curve import curve
+from rlrec.ope.estimators import estimate
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.transforms import FAMILIES, Family, greatest_excess, transformed
 from tests.ope.test_transforms import TRIED
@@ -117,6 +119,19 @@ def test_ranges_of_outcomes():
         expected = {"ips": max(abs(low), abs(high)), "snips": high - low, "dr": dr, "sndr": dr + high - low}
         assert {base: outcome_range(base, rounds) for base in BASES} == pytest.approx(expected)
     assert np.isnan(outcome_range("ips", Rounds.of(np.ones(3), np.ones(3), np.ones(3))))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_list_that_was_never_shown_takes_the_prediction_below_it_along(base):
+    """Cascades: the target puts an unknown item on top with 0.1, so M = 0.2; rewards of 2 each, predicted as 1."""
+    log = pl.DataFrame({"event": [1, 2], "request": 1, "user": 1, "position": [1, 2], "reward": 2.0, "propensity": 1.0})
+    targets = pl.DataFrame(
+        {"event": [1, 2], "target_policy": "new", "target_probability": 0.9, "q_hat": 1.0, "q_hat_target": 1.0}
+    )
+    rounds = Rounds.from_tables(log, targets, "new", kind="cascade", reward_range=(1.0, 2.0))
+    value = estimate(base, rounds).value
+    assert base != "dr" or value == pytest.approx(2 + 2 - 3 * 0.1)
+    assert abs(value - (2 + 2)) <= outcome_range(base, rounds) * 0.2
 
 
 LOGS, LEVEL = 60, 0.8
