@@ -23,14 +23,13 @@ from rlrec.ope.intervals import (
 )
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
-from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
+from rlrec.ope.selection import RULES, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
 from rlrec.ope.summary import clip_curve, diagnose_stats, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
-RULES: tuple[Rule, ...] = ("mse_bound", "slope")
 Method = Literal["cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -113,7 +112,7 @@ def evaluate(
     `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
     `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
-    `families`; the rules' choices are marked in it by the columns `selected_mse_bound` and `selected_slope`.
+    `families`; the choice of each rule of `RULES` is marked in it by a column `selected_RULE`.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]

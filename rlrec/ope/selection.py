@@ -1,18 +1,20 @@
 """Tuning rules over a curve, and the verdict: may this estimate carry a launch decision?"""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from rlrec.ope.diagnostics import Diagnostics
 
-Rule = Literal["mse_bound", "slope"]
+Rule = Literal["mse_bound", "slope", "slope_plus_plus"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 Grade = Literal["trust", "caution", "no_support"]
 
 SLOPE_WIDTH = 2.0  # half widths around each value; Lepski's constant in Su et al. 2020
+WIDER_SHARE = np.sqrt(6.0) - 1  # of the wider half width that a narrower value may lie away; Tucker & Lee 2021
 
 LEAST_EFFECTIVE_SIZE = 100.0  # this and the limits below: our proposal, see docs/ope.md
 LEAST_EFFECTIVE_SHARE = 0.01
@@ -69,8 +71,10 @@ def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
     """The row of one curve that a rule prefers; None when its numbers are not there.
 
     mse_bound: least variance + bias_bound². Source: Su et al. 2020, with the bound of `bounds`.
-    slope: in order of falling half width h, the last value before the intervals value ± 2h stop having a common
-    point. Source: Su, Srinath & Krishnamurthy 2020 (SLOPE).
+    The others go in order of falling half width h; bias must grow as h falls. slope: the last value before the
+    intervals value ± 2h stop having a common point. Source: Su, Srinath & Krishnamurthy 2020 (SLOPE).
+    slope_plus_plus: the last before one lies more than h + (√6 - 1)·h_j from an earlier one. Source: Tucker & Lee
+    2021 (SLOPE++).
     """
     needed = "mse_bound" if rule == "mse_bound" else "ci_high"
     rows = curve.drop_nulls([needed, "value"])
@@ -81,15 +85,26 @@ def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
     else:
         half = (pl.col("ci_high") - pl.col("value")).alias("half")
         ordered = rows.with_columns(half).sort("half", "lambda", descending=True)
-        value, width = ordered["value"].to_numpy(), SLOPE_WIDTH * ordered["half"].to_numpy()
-        chosen = ordered.row(slope(value, width), named=True)
+        value, half = ordered["value"].to_numpy(), ordered["half"].to_numpy()
+        place = slope(value, SLOPE_WIDTH * half) if rule == "slope" else slope_plus_plus(value, half)
+        chosen = ordered.row(place, named=True)
     return Selection(rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"])
 
 
 def slope(value: Float64[np.ndarray, "L"], width: Float64[np.ndarray, "L"]) -> int:
     """The last place before the intervals value ± width, in order of falling width, stop having a common point."""
-    meet = np.maximum.accumulate(value - width) <= np.minimum.accumulate(value + width)
-    return len(meet) - 1 if meet.all() else int(np.argmin(meet)) - 1
+    return before_first(np.maximum.accumulate(value - width) > np.minimum.accumulate(value + width))
+
+
+def slope_plus_plus(value: Float64[np.ndarray, "L"], half: Float64[np.ndarray, "L"]) -> int:
+    """The last place before |θ_i - θ_j| > h_i + (√6 - 1)·h_j for some j < i, in order of falling h."""
+    apart = np.abs(value[:, None] - value) > half[:, None] + WIDER_SHARE * half
+    return before_first(np.tril(apart, -1).any(axis=1))
+
+
+def before_first(stops: Bool[np.ndarray, "L"]) -> int:
+    """The place before the first stop; the last where there is none."""
+    return int(np.argmax(stops)) - 1 if stops.any() else len(stops) - 1
 
 
 def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:

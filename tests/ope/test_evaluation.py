@@ -12,6 +12,7 @@ from rlrec.errors import InputError
 from rlrec.ope import Rounds, evaluate
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
 from rlrec.ope.evaluation import METHODS
+from rlrec.ope.selection import RULES
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
 
@@ -50,7 +51,7 @@ def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
     assert result.curve["base"].unique().sort().to_list() == ["dr", "ips", "sndr", "snips"]
     assert result.logging_value == pytest.approx(rounds.reward.sum(axis=1).mean())
     for base in ("ips", "snips", "dr", "sndr"):
-        for rule in ("mse_bound", "slope"):
+        for rule in RULES:
             rows = result.curve.filter(result.curve["base"] == base)
             marked = rows.filter(rows[f"selected_{rule}"])["lambda"].to_list()
             chosen = [s.parameter for s in result.selections if s.base == base and s.rule == rule]
