@@ -52,7 +52,13 @@ class World:
         """What a policy earns a request."""
         return float((policy * self.mean).sum(axis=1).mean())
 
-    def log(self, rows: int, generator: np.random.Generator, max_weight: float | None = None) -> Rounds:
+    def log(
+        self,
+        rows: int,
+        generator: np.random.Generator,
+        max_weight: float | None = None,
+        model: Float64[Array, "X A"] | None = None,
+    ) -> Rounds:
         """About `rows` requests of users who keep their context and their loyalty; `max_weight` is declared."""
         requests = 1 + generator.poisson(REQUESTS - 1, size=max(rows // REQUESTS, 2))
         user = np.repeat(np.arange(len(requests)), requests)
@@ -66,6 +72,8 @@ class World:
             self.recorded[context, item],
             self.candidate[context, item],
             cluster=user,
+            q_hat=None if model is None else model[context, item],
+            q_hat_target=None if model is None else (self.candidate * model).sum(axis=1)[context],
             reward_range=(0.0, 1.0),
             max_weight=max_weight,
         )
