@@ -25,6 +25,7 @@ from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
+RESAMPLED_CHOICES = 200  # logs; a frequency of 1/2 is then known to 7 %
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
     *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
@@ -232,6 +233,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 estimators=question.estimators,
                 methods=question.methods,
                 planned_users=question.planned_users,
+                resampled_choices=RESAMPLED_CHOICES,
                 **repeat,
             ),
             summed(policy, steady, rounds, seed=question.seed),

@@ -103,6 +103,7 @@ def evaluate(
     estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
+    resampled_choices: int = 0,
     estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
@@ -112,7 +113,8 @@ def evaluate(
     `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
     `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
-    `families`; the choice of each rule of `RULES` is marked in it by a column `selected_RULE`.
+    `families`; the choice of each rule of `RULES` is marked in it by a column `selected_RULE`; with
+    `resampled_choices`, `frequency_RULE` says in what share of so many resampled logs the rule chooses each λ.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]
@@ -121,7 +123,11 @@ def evaluate(
     again = iter(bootstrap([one for one in found if one.resampled], rounds, level, seed=seed, replicates=replicates))
     seen = diagnose(rounds, level)
 
-    curves = [curve_of(rounds, base, family, level=level, truth=truth) for base in bases for family in families]
+    curves = [
+        curve_of(rounds, base, family, level=level, truth=truth, resampled=resampled_choices, seed=seed)
+        for base in bases
+        for family in families
+    ]
     answers = [
         Answer(one.estimator, one.value, interval, one.parameter)
         for one in found

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from rlrec.ope.diagnostics import Diagnostics
 
@@ -30,13 +30,17 @@ LARGEST_VARIANCE_RATIO = 1.0
 
 @dataclass(frozen=True)
 class Selection:
-    """The parameter a rule chose, on the rows that the value is computed from: its interval is optimistic."""
+    """The parameter a rule chose, on the rows that the value is computed from: its interval is optimistic.
+
+    `frequency` is the share of resampled logs in which the rule chooses the same, where somebody resampled.
+    """
 
     rule: Rule
     base: str
     family: str
     parameter: float
     value: float
+    frequency: float = np.nan
     same_rows: bool = True
 
 
@@ -77,34 +81,51 @@ def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
     2021 (SLOPE++).
     """
     needed = "mse_bound" if rule == "mse_bound" else "ci_high"
-    rows = curve.drop_nulls([needed, "value"])
+    rows = curve.drop_nulls([needed, "value"]).sort("lambda", descending=True)
     if rows.is_empty():
         return None
+    value, upper, error = (rows[name].to_numpy() for name in ("value", "ci_high", "mse_bound"))
+    chosen = rows.row(int(preferred(rule, value, upper - value, error)), named=True)
+    frequency = chosen.get(f"frequency_{rule}")
+    return Selection(
+        rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"],
+        np.nan if frequency is None else frequency,
+    )  # fmt: skip
+
+
+def preferred(
+    rule: Rule,
+    value: Float64[np.ndarray, "... L"],
+    half: Float64[np.ndarray, "... L"],
+    error: Float64[np.ndarray, "... L"],
+) -> Int64[np.ndarray, "..."]:
+    """The place that a rule prefers, by values, half widths and `mse_bound`; of equal ones the first."""
     if rule == "mse_bound":
-        chosen = rows.sort("mse_bound", maintain_order=True).row(0, named=True)
-    else:
-        half = (pl.col("ci_high") - pl.col("value")).alias("half")
-        ordered = rows.with_columns(half).sort("half", "lambda", descending=True)
-        value, half = ordered["value"].to_numpy(), ordered["half"].to_numpy()
-        place = slope(value, SLOPE_WIDTH * half) if rule == "slope" else slope_plus_plus(value, half)
-        chosen = ordered.row(place, named=True)
-    return Selection(rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"])
+        return np.asarray(error.argmin(axis=-1))
+    order = np.argsort(-half, axis=-1, kind="stable")
+    value, half = (np.take_along_axis(one, order, axis=-1) for one in (value, half))
+    place = slope(value, SLOPE_WIDTH * half) if rule == "slope" else slope_plus_plus(value, half)
+    return np.take_along_axis(order, place[..., None], axis=-1)[..., 0]
 
 
-def slope(value: Float64[np.ndarray, "L"], width: Float64[np.ndarray, "L"]) -> int:
+def slope(value: Float64[np.ndarray, "... L"], width: Float64[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
     """The last place before the intervals value ± width, in order of falling width, stop having a common point."""
-    return before_first(np.maximum.accumulate(value - width) > np.minimum.accumulate(value + width))
+    lower, upper = np.maximum.accumulate(value - width, axis=-1), np.minimum.accumulate(value + width, axis=-1)
+    return before_first(lower > upper)
 
 
-def slope_plus_plus(value: Float64[np.ndarray, "L"], half: Float64[np.ndarray, "L"]) -> int:
+def slope_plus_plus(
+    value: Float64[np.ndarray, "... L"], half: Float64[np.ndarray, "... L"]
+) -> Int64[np.ndarray, "..."]:
     """The last place before |θ_i - θ_j| > h_i + (√6 - 1)·h_j for some j < i, in order of falling h."""
-    apart = np.abs(value[:, None] - value) > half[:, None] + WIDER_SHARE * half
-    return before_first(np.tril(apart, -1).any(axis=1))
+    distance = np.abs(value[..., :, None] - value[..., None, :])
+    apart = distance > half[..., :, None] + WIDER_SHARE * half[..., None, :]
+    return before_first(np.tril(apart, -1).any(axis=-1))
 
 
-def before_first(stops: Bool[np.ndarray, "L"]) -> int:
+def before_first(stops: Bool[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
     """The place before the first stop; the last where there is none."""
-    return int(np.argmax(stops)) - 1 if stops.any() else len(stops) - 1
+    return np.where(np.asarray(stops.any(axis=-1)), np.asarray(stops.argmax(axis=-1)), stops.shape[-1]) - 1
 
 
 def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:

@@ -169,10 +169,10 @@ def minimax_weights(
         span = direction[:, size > NEGLIGIBLE * size[-1]]
         ahead = np.einsum("la,lad->ld", likely, later)
         balance -= trajectories.discount * ahead.T @ worth[onward]
-        first = (target[learn][:, 0, :, None] * pairs[learn][:, 0]).sum(axis=(0, 1))
-        inside: Array = np.linalg.solve(span.T @ balance @ span, span.T @ first)
+        first = np.asarray(np.einsum("na,nad->d", target[learn][:, 0], pairs[learn][:, 0]))
+        alpha = span @ np.linalg.solve(np.asarray(span.T @ balance @ span), span.T @ first)
         mine = trajectories.mask[held]
-        found[held] = np.where(mine, np.maximum(taken(pairs[held], action[held]) @ (span @ inside), 0.0), 1.0)
+        found[held] = np.where(mine, np.maximum(taken(pairs[held], action[held]) @ alpha, 0.0), 1.0)
     return found
 
 

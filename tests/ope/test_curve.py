@@ -5,6 +5,7 @@ import pytest
 from rlrec.ope.curve import SCHEMA, curve
 from rlrec.ope.estimators import UNTUNED, estimate
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.selection import RULES, select
 from rlrec.ope.transforms import FAMILIES, identity, transformed
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import Bandit
@@ -110,3 +111,45 @@ def test_debiased_plugin_takes_the_noise_of_the_difference_off():
     assert row["bias_plugin"] == pytest.approx(d.mean())
     assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
     assert row["mse_plugin_debiased"] < row["mse_plugin"]
+
+
+@pytest.mark.parametrize(
+    ("base", "logging", "target", "varying"),
+    [("ips", [0.6, 0.3, 0.1], [0.2, 0.3, 0.5], {"slope", "slope_plus_plus"}),
+     ("snips", [0.6, 0.38, 0.02], [0.3, 0.6, 0.1], {"mse_bound"})],
+)  # fmt: skip
+def test_frequencies_are_those_of_choices_on_resampled_logs(base, logging, target, varying):
+    """Shares to first order against logs drawn again whole, each with its own curve: 5 standard errors of both."""
+    count, again, points = 400, 200, np.array([1.0, 1.5, 1.7, 2.0, 2.5, 3.0, 4.0, 5.1])
+    world = Bandit(np.array([logging]), np.array([target]), np.array([[0.2, 0.4, 0.9]]))
+    rounds = world.sample(count, np.random.default_rng(0), reward_range=(0.0, 1.0))
+    found = curve(rounds, base, "clip", parameters=points, resampled=again, seed=1)
+    g, columns = np.random.default_rng(2), (rounds.reward, rounds.propensity, rounds.target_probability)
+    chosen = {rule: np.zeros(len(points)) for rule in RULES}
+    for _ in range(again):
+        rows = g.integers(count, size=count)
+        log = Rounds.of(*(column[rows] for column in columns), reward_range=(0.0, 1.0))
+        one = curve(log, base, "clip", parameters=points)
+        for rule in RULES:
+            chosen[rule] += points == select(one, rule).parameter
+    for rule in RULES:
+        shares = found[f"frequency_{rule}"].to_numpy()
+        assert shares.sum() == pytest.approx(1)
+        np.testing.assert_allclose(shares, chosen[rule] / again, atol=5 * np.sqrt(2 * 0.25 / again))
+        assert rule not in varying or shares.max() < 0.9
+
+
+def test_frequencies_are_there_when_asked_for_and_where_a_rule_can_choose():
+    rounds = random_rounds(2)
+    assert curve(rounds, "snips", "clip")["frequency_slope"].null_count() == 42
+    rows = curve(rounds, "snips", "clip", resampled=20)
+    assert rows["frequency_mse_bound"].null_count() == 42
+    assert rows["frequency_slope"].null_count() == 1  # λ = 0 has no value
+    chosen = select(rows, "slope")
+    assert chosen.frequency == rows.filter(pl.col("lambda") == chosen.parameter)["frequency_slope"][0]
+    assert np.isnan(select(rows.drop("frequency_slope"), "slope").frequency)
+    single = curve(random_rounds(0, count=1), "ips", "clip", resampled=20)
+    assert single["frequency_slope"].null_count() == len(single)
+    many = random_rounds(7, count=2_500, reward_range=(-10.0, 10.0))
+    rows = curve(many, "dr", "sg", resampled=20)
+    assert all(rows[f"frequency_{rule}"].sum() == pytest.approx(1) for rule in RULES)
