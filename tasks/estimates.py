@@ -270,6 +270,7 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
                 truth=question.truth.get(policy),
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
+                resampled_choices=RESAMPLED_CHOICES,
                 **repeat,
             ),
             summed_stats(policy, "sndr" if stats.has_model else "snips", stats),

@@ -153,6 +153,7 @@ def evaluate_stats(
     replicates: int = REPLICATES,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
+    resampled_choices: int = 0,
     estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
@@ -167,7 +168,16 @@ def evaluate_stats(
     if reward_range is not None:
         answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
-        clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
+        clip_curve(
+            stats,
+            base,
+            level=level,
+            truth=truth,
+            reward_range=reward_range,
+            max_weight=max_weight,
+            resampled=resampled_choices,
+            seed=seed,
+        )
         for base in bases
     ]
     seen = diagnose_stats(stats, level)
