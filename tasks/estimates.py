@@ -25,7 +25,7 @@ from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
-RESAMPLED_CHOICES = 200  # logs; a frequency of 1/2 is then known to 7 %
+RESAMPLED_CHOICES = 100  # logs; a frequency of 1/2 is then known to 10 %
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
     *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
