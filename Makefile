@@ -49,6 +49,7 @@ bench: .venv/installed ## Seconds and memory of the pipeline's stages, of ingest
 	$(BIN)/python -m benchmarks.ope
 	$(BIN)/python -m benchmarks.launches
 	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.bias
 
 # A broken or too old Python is found here, before pip spends minutes.
 .venv/made:

@@ -32,6 +32,7 @@ FILES = (  # what an answer may consist of
     *("estimates.json", "diagnostics.json", "decision.json", "comparison.parquet", "curve.parquet"),
     *("segments.parquet", "curve.png", "report.html"),
 )
+RESAMPLED_CHOICES = 100  # logs; a frequency of 1/2 is then known to 10 %
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
     *(("standard_error", "se"), ("low", "low"), ("high", "high"), ("method", "interval"), ("validity", "validity")),
@@ -288,6 +289,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 estimators=question.estimators,
                 methods=question.methods,
                 planned_users=question.planned_users,
+                resampled_choices=RESAMPLED_CHOICES,
                 **repeat,
             ),
             summed(policy, steady, rounds, seed=question.seed),
@@ -324,6 +326,7 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
                 truth=question.truth.get(policy),
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
+                resampled_choices=RESAMPLED_CHOICES,
                 **repeat,
             ),
             summed_stats(policy, "sndr" if stats.has_model else "snips", stats),

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from rlrec.ope.comparison import LOGGING
+from rlrec.ope.selection import RULES
 from tasks.estimates import FILES
 from tasks.report.sheetgrids import keyed, named
 from tasks.report.summaries import plain
@@ -17,7 +18,6 @@ from tasks.report.wording import interval, number
 from tasks.tracking import Run, commit
 
 ENDS = ("value", "low", "high")
-RULES = ("mse_bound", "slope")
 CURVE_IMAGE = "curve.png"
 
 

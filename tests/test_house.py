@@ -23,9 +23,6 @@ MARKDOWN = (
 
 TESTED_TOGETHER = {
     "closed_form/rows": "closed_form/test_closed_form",
-    "ope/bounds": "ope/test_curve",
-    "ope/transforms": "ope/test_curve",
-    "ope/validation": "ope/test_rounds",
     "pretrain/bpr": "pretrain/test_pretrain",
     "pretrain/graph_cl": "pretrain/test_pretrain",
 }

@@ -55,8 +55,10 @@ def misplaced_mass(
     parameter: float,
     failure: float,
     pilot: Pilot,
-) -> float:
+) -> tuple[float, Float64[Array, "C"]]:
     """Upper confidence bound of M = Σ_k E[1 - ŵ_k + 2(ŵ_k - w_k)₊]; |bias| ≤ R·M, under missing support too.
+
+    Beside it what each user adds to the mean that the margin is added to; who chose a cap adds as much as others.
 
     Proof, at one position: V - E[ŵr] = Σ_a (π - π₀ŵ) y, so |bias| ≤ R Σ_a |π - π₀ŵ| = R (1 - E ŵ + 2 Σ_a (π₀ŵ - π)₊).
     A self-normalised form tends to the mean of y under π₀ŵ/E ŵ, whose total variation distance to π is at most M,
@@ -74,14 +76,15 @@ def misplaced_mass(
     if np.isfinite(ceiling):
         sums = fixed - rounds.per_cluster(over_positions(weights))
         spread = rounds.positions * (ceiling + loose)
-        return above(sums, float(len(rounds)), rounds.most_requests, spread, failure, trivial)
+        return above(sums, float(len(rounds)), rounds.most_requests, spread, failure, trivial), sums
     others = ~pilot.user
     if not pilot.user.any() or np.count_nonzero(others) < 2:
-        return trivial
+        return trivial, trivial * rounds.cluster_sizes
     cap = chosen_cap(rounds, weights, loose, failure, pilot)
-    sums = (fixed - rounds.per_cluster(over_positions(np.minimum(weights, cap))))[others]
+    sums = fixed - rounds.per_cluster(over_positions(np.minimum(weights, cap)))
     sizes, spread = rounds.cluster_sizes[others], rounds.positions * (cap + loose)
-    return above(sums, float(sizes.sum()), float(sizes.max()), spread, failure, trivial)
+    bound = above(sums[others], float(sizes.sum()), float(sizes.max()), spread, failure, trivial)
+    return bound, np.where(others, sums, rounds.cluster_sizes * sums[others].sum() / sizes.sum())
 
 
 def above(

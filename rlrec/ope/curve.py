@@ -8,7 +8,9 @@ from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # 
 from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.diagnostics import effective
 from rlrec.ope.estimators import bent, contributions
+from rlrec.ope.intervals import MAX_SHARDS, resamples
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.selection import RULES, preferred
 from rlrec.ope.statistics import Base, is_ratio
 from rlrec.ope.transforms import Family, grid
 
@@ -38,6 +40,7 @@ SCHEMA: dict[str, pl.DataType] = {
         ),
         pl.Float64(),
     ),
+    **dict.fromkeys((f"frequency_{rule}" for rule in RULES), pl.Float64()),
     "bound_validity": pl.String(),
 }
 
@@ -50,6 +53,8 @@ def curve(
     parameters: Float64[Array, "L"] | None = None,
     level: float = 0.95,
     truth: float | None = None,
+    resampled: int = 0,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """One row per λ, from the strongest transform to the untouched weight; nulls where something does not exist.
 
@@ -61,6 +66,7 @@ def curve(
       asymptotic for ratios.
     - ess and mass_missing = 1 - mean ŵ over rows; clipped_share: rows with ŵ < w.
     - true_bias = value - truth on this log, whose mean over logs is the bias; true_mse its square. Needs `truth`.
+    - frequency_RULE: share of `resampled` logs in which the rule would choose this λ.
     """
     weights = rounds.weights
     points = grid(rounds.ratios[rounds.mask], family) if parameters is None else parameters
@@ -71,6 +77,7 @@ def curve(
     pilot = Pilot.of(rounds)
     times = float(stdtrit(max(users - 1, 1), 0.5 + level / 2))
     rows: list[dict[str, object]] = []
+    traced: list[tuple[Array, Array]] = []
     for parameter in points.tolist():
         used = bent(rounds, family, parameter)
         value, sums = centred(contributions(base, rounds, used), rounds)
@@ -79,9 +86,11 @@ def curve(
         difference = sums - full_sums
         bias = value - full_value
         noise = float(difference @ difference) / count**2
-        mass = np.nan
+        mass, misplaced = np.nan, sums
         if np.isfinite(worst):
-            mass = misplaced_mass(rounds, used, family, parameter, 1 - level, pilot)
+            mass, misplaced = misplaced_mass(rounds, used, family, parameter, 1 - level, pilot)
+        if resampled:
+            traced.append((sharded(sums), worst * sharded(misplaced)))
         flat = used.reshape(-1)
         rows.append(
             point(base, family, parameter, value, variance, error, bias, noise, worst * mass, times, truth)
@@ -91,7 +100,52 @@ def curve(
                 "mass_missing": 1 - float(flat.sum()) / shown,
             }
         )
-    return pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    if resampled and users > 1:
+        values, bounds = (np.array(part) for part in zip(*traced, strict=True))
+        units = sharded(rounds.cluster_sizes)
+        frame = frame.with_columns(*frequencies(frame, values, bounds, units, times, resampled, seed))
+    return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def sharded(sums: Float64[Array, "C"]) -> Float64[Array, "S"]:
+    """Sums of users, or of `MAX_SHARDS` shards of them."""
+    return sums if len(sums) <= MAX_SHARDS else np.bincount(np.arange(len(sums)) % MAX_SHARDS, weights=sums)
+
+
+def frequencies(
+    frame: pl.DataFrame,
+    values: Float64[Array, "L S"],
+    bounds: Float64[Array, "L S"],
+    requests: Float64[Array, "S"],
+    times: float,
+    resampled: int,
+    seed: int,
+) -> list[pl.Series]:
+    """How often each rule would choose each λ, were users drawn again: one column per rule.
+
+    To first order in the users' sums of influence, of the value and of the bound's mean; the bound's margin stays.
+    """
+    drawn = resamples(len(requests), resampled, np.random.default_rng(seed))
+    total = (drawn @ requests)[:, None]
+    shift = drawn @ values.T / total
+    spread = (
+        drawn @ values.T**2 - 2 * shift * (drawn @ (values * requests).T) + shift**2 * (drawn @ requests**2)[:, None]
+    )
+    variance = np.maximum(spread, 0.0) / total**2
+    value, bound = (frame[name].to_numpy() for name in ("value", "bias_bound"))
+    mse = variance + (bound + drawn @ bounds.T / total - bounds.sum(axis=1) / requests.sum()) ** 2
+    half = times * np.sqrt(variance * len(requests) / (len(requests) - 1))
+    found: list[pl.Series] = []
+    for rule in RULES:
+        usable = np.flatnonzero(np.isfinite(bound if rule == "mse_bound" else value))
+        shares = np.full(len(value), np.nan)
+        if usable.size:
+            ordered = usable[np.argsort(-frame["lambda"].to_numpy()[usable], kind="stable")]
+            places = preferred(rule, (value + shift)[:, ordered], half[:, ordered], mse[:, ordered])
+            shares[ordered] = np.bincount(places, minlength=len(ordered)) / resampled
+        found.append(pl.Series(f"frequency_{rule}", shares))
+    return found
 
 
 def point(

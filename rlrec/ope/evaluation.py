@@ -24,14 +24,13 @@ from rlrec.ope.intervals import (
 )
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.selection import LARGEST_Z, Rule, Selection, Verdict, decision_changes, judge, select
+from rlrec.ope.selection import LARGEST_Z, RULES, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
 from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
 REPORTED: tuple[Base, ...] = ("ips", "snips", "dr", "sndr")
-RULES: tuple[Rule, ...] = ("mse_bound", "slope")
 Method = Literal[
     "cressie_read", "truncated", "hoeffding", "empirical_bernstein", "confidence_sequence", "betting",
     "bootstrap_basic", "bootstrap_bca", "bootstrap_blocks",
@@ -110,6 +109,7 @@ def evaluate(
     estimators: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
+    resampled_choices: int = 0,
     estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
@@ -119,7 +119,8 @@ def evaluate(
     `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
     `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
-    `families`; the rules' choices are marked in it by the columns `selected_mse_bound` and `selected_slope`.
+    `families`; the choice of each rule of `RULES` is marked in it by a column `selected_RULE`; with
+    `resampled_choices`, `frequency_RULE` says in what share of so many resampled logs the rule chooses each λ.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]
@@ -128,7 +129,11 @@ def evaluate(
     again = iter(bootstrap([one for one in found if one.resampled], rounds, level, seed=seed, replicates=replicates))
     seen = diagnose(rounds, level)
 
-    curves = [curve_of(rounds, base, family, level=level, truth=truth) for base in bases for family in families]
+    curves = [
+        curve_of(rounds, base, family, level=level, truth=truth, resampled=resampled_choices, seed=seed)
+        for base in bases
+        for family in families
+    ]
     answers = [
         Answer(one.estimator, one.value, interval, one.parameter)
         for one in found
@@ -155,6 +160,7 @@ def evaluate_stats(
     replicates: int = REPLICATES,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
+    resampled_choices: int = 0,
     estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
@@ -169,7 +175,16 @@ def evaluate_stats(
     if reward_range is not None:
         answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
-        clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
+        clip_curve(
+            stats,
+            base,
+            level=level,
+            truth=truth,
+            reward_range=reward_range,
+            max_weight=max_weight,
+            resampled=resampled_choices,
+            seed=seed,
+        )
         for base in bases
     ]
     seen = diagnose_stats(stats, level)

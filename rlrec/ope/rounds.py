@@ -233,9 +233,10 @@ class Rounds:
             mask = np.ones_like(mask)
             worth = discount ** np.arange(shape[1], dtype=np.float64)
             reward = reward * worth
-            if reward_range is not None:
-                reward_range = min(reward_range[0], 0.0), max(reward_range[1], 0.0)
             q_hat, direct = (None if one is None else one * worth for one in (q_hat, direct))
+        if reward_range is not None and (kind == "trajectory" or (kind == "cascade" and direct is not None)):
+            # what ended, or a list above that was never shown, counts as 0
+            reward_range = min(reward_range[0], 0.0), max(reward_range[1], 0.0)
         if direct is not None and kind in ("cascade", "trajectory"):
             direct = direct * before_each(target_probability / propensity)
         return Rounds(

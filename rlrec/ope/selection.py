@@ -6,16 +6,18 @@ from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int64
 
 from rlrec.ope.diagnostics import Diagnostics
 
-Rule = Literal["mse_bound", "slope"]
+Rule = Literal["mse_bound", "slope", "slope_plus_plus"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 Grade = Literal["trust", "caution", "no_support"]
 GRADES: tuple[Grade, ...] = get_args(Grade)
 """From the best to the worst."""
 
 SLOPE_WIDTH = 2.0  # half widths around each value; Lepski's constant in Su et al. 2020
+WIDER_SHARE = np.sqrt(6.0) - 1  # of the wider half width that a narrower value may lie away; Tucker & Lee 2021
 
 LEAST_EFFECTIVE_SIZE = 100.0  # this and the limits below: our proposal, see docs/ope.md
 LEAST_EFFECTIVE_SHARE = 0.01
@@ -31,13 +33,17 @@ LARGEST_VARIANCE_RATIO = 1.0
 
 @dataclass(frozen=True)
 class Selection:
-    """The parameter a rule chose, on the rows that the value is computed from: its interval is optimistic."""
+    """The parameter a rule chose, on the rows that the value is computed from: its interval is optimistic.
+
+    `frequency` is the share of resampled logs in which the rule chooses the same, where somebody resampled.
+    """
 
     rule: Rule
     base: str
     family: str
     parameter: float
     value: float
+    frequency: float = np.nan
     same_rows: bool = True
 
 
@@ -72,27 +78,57 @@ def select(curve: pl.DataFrame, rule: Rule) -> Selection | None:
     """The row of one curve that a rule prefers; None when its numbers are not there.
 
     mse_bound: least variance + bias_bound². Source: Su et al. 2020, with the bound of `bounds`.
-    slope: in order of falling half width h, the last value before the intervals value ± 2h stop having a common
-    point. Source: Su, Srinath & Krishnamurthy 2020 (SLOPE).
+    The others go in order of falling half width h; bias must grow as h falls. slope: the last value before the
+    intervals value ± 2h stop having a common point. Source: Su, Srinath & Krishnamurthy 2020 (SLOPE).
+    slope_plus_plus: the last before one lies more than h + (√6 - 1)·h_j from an earlier one. Source: Tucker & Lee
+    2021 (SLOPE++).
     """
     needed = "mse_bound" if rule == "mse_bound" else "ci_high"
-    rows = curve.drop_nulls([needed, "value"])
+    rows = curve.drop_nulls([needed, "value"]).sort("lambda", descending=True)
     if rows.is_empty():
         return None
+    value, upper, error = (rows[name].to_numpy() for name in ("value", "ci_high", "mse_bound"))
+    chosen = rows.row(int(preferred(rule, value, upper - value, error)), named=True)
+    frequency = chosen.get(f"frequency_{rule}")
+    return Selection(
+        rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"],
+        np.nan if frequency is None else frequency,
+    )  # fmt: skip
+
+
+def preferred(
+    rule: Rule,
+    value: Float64[np.ndarray, "... L"],
+    half: Float64[np.ndarray, "... L"],
+    error: Float64[np.ndarray, "... L"],
+) -> Int64[np.ndarray, "..."]:
+    """The place that a rule prefers, by values, half widths and `mse_bound`; of equal ones the first."""
     if rule == "mse_bound":
-        chosen = rows.sort("mse_bound", maintain_order=True).row(0, named=True)
-    else:
-        half = (pl.col("ci_high") - pl.col("value")).alias("half")
-        ordered = rows.with_columns(half).sort("half", "lambda", descending=True)
-        value, width = ordered["value"].to_numpy(), SLOPE_WIDTH * ordered["half"].to_numpy()
-        chosen = ordered.row(slope(value, width), named=True)
-    return Selection(rule, chosen["base"], chosen["family"], chosen["lambda"], chosen["value"])
+        return np.asarray(error.argmin(axis=-1))
+    order = np.argsort(-half, axis=-1, kind="stable")
+    value, half = (np.take_along_axis(one, order, axis=-1) for one in (value, half))
+    place = slope(value, SLOPE_WIDTH * half) if rule == "slope" else slope_plus_plus(value, half)
+    return np.take_along_axis(order, place[..., None], axis=-1)[..., 0]
 
 
-def slope(value: Float64[np.ndarray, "L"], width: Float64[np.ndarray, "L"]) -> int:
+def slope(value: Float64[np.ndarray, "... L"], width: Float64[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
     """The last place before the intervals value ± width, in order of falling width, stop having a common point."""
-    meet = np.maximum.accumulate(value - width) <= np.minimum.accumulate(value + width)
-    return len(meet) - 1 if meet.all() else int(np.argmin(meet)) - 1
+    lower, upper = np.maximum.accumulate(value - width, axis=-1), np.minimum.accumulate(value + width, axis=-1)
+    return before_first(lower > upper)
+
+
+def slope_plus_plus(
+    value: Float64[np.ndarray, "... L"], half: Float64[np.ndarray, "... L"]
+) -> Int64[np.ndarray, "..."]:
+    """The last place before |θ_i - θ_j| > h_i + (√6 - 1)·h_j for some j < i, in order of falling h."""
+    distance = np.abs(value[..., :, None] - value[..., None, :])
+    apart = distance > half[..., :, None] + WIDER_SHARE * half[..., None, :]
+    return before_first(np.tril(apart, -1).any(axis=-1))
+
+
+def before_first(stops: Bool[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
+    """The place before the first stop; the last where there is none."""
+    return np.where(np.asarray(stops.any(axis=-1)), np.asarray(stops.argmax(axis=-1)), stops.shape[-1]) - 1
 
 
 def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:

@@ -12,7 +12,7 @@ import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
 from rlrec.ope.bounds import above
-from rlrec.ope.curve import SCHEMA, point
+from rlrec.ope.curve import SCHEMA, frequencies, point
 from rlrec.ope.diagnostics import QUANTILES, Diagnostics
 from rlrec.ope.intervals import REPLICATES, Interval, from_replicates, resamples
 from rlrec.ope.likelihood import cressie_read
@@ -72,6 +72,8 @@ def clip_curve(
     truth: float | None = None,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
+    resampled: int = 0,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """The rows of `rlrec.ope.curve` for min(w, λ), at 0, the edges of the buckets met, and untouched.
 
@@ -90,6 +92,7 @@ def clip_curve(
         low, high = reward_range
         worst = max(abs(low), abs(high)) if base == "ips" else high - low
     found: list[dict[str, object]] = []
+    traced: list[tuple[Array, Array]] = []
     for edge in (None, *chosen, len(edges())):
         if edge is None:
             limit, units, places = 0.0, stats.units.copy(), 0
@@ -102,9 +105,9 @@ def clip_curve(
         sums = influence(base, units, requests)
         variance, error = float(sums @ sums) / count**2, unit_error(sums, count)
         bias, noise = value - stats.value(base), float((sums - plain) @ (sums - plain)) / count**2
-        mass = np.nan
+        mass, short = np.nan, (units[:, 0] - units[:, 1]).sum(axis=1)
+        traced.append((sums, worst * short))
         if np.isfinite(worst):
-            short = (units[:, 0] - units[:, 1]).sum(axis=1)
             most = min(limit, np.inf if max_weight is None else max_weight)
             spread = positions * (most + float(rows < count * positions))
             mass = above(short, float(count), float(requests.max()), spread, 1 - level, float(positions))
@@ -119,7 +122,11 @@ def clip_curve(
                 "mass_missing": 1 - weight / rows,
             }
         )
-    return pl.DataFrame(found, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+    frame = pl.DataFrame(found, schema=SCHEMA)
+    if resampled and shards > 1:
+        values, bounds = (np.array(part) for part in zip(*traced, strict=True))
+        frame = frame.with_columns(*frequencies(frame, values, bounds, requests, upper, resampled, seed))
+    return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def histogram_of(stats: Stats) -> pl.DataFrame:

@@ -6,14 +6,15 @@
 | PDIS, WPDIS | `ips`, `snips` of `stepwise` | the same; less noise, as unbiased |
 | DR, WDR | `ips`, `snips` of `doubly_robust` | Q of what was done, V of each state: `fitted_q` |
 | marginalised IS | `ips` of `stepwise` with `marginal_ratios` | states that recur |
+| MWL | `ips` of `stepwise` with `minimax_weights` | features of (state, action); no propensities |
 | DRL | `ips` of `doubly_robust` with `marginal_ratios` | both, cross-fitted |
 
 A step that did not happen has reward 0 and the ratio of the last that did, so that a normalised form divides by all.
 Source: Precup et al. 2000 (PDIS); Jiang & Li 2016, Thomas & Brunskill 2016 (DR, WDR); Le et al. 2019 (FQE); Xie et al.
-2019 (marginalised IS); Kallus & Uehara 2020 (DRL).
+2019 (marginalised IS); Uehara et al. 2020 (MWL); Kallus & Uehara 2020 (DRL).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ Regress = Callable[[Float64[Array, "M D"], Float64[Array, "M"]], Predictor]
 LEAST_EFFECTIVE_SIZE = 30.0  # trajectories at a step, below which its weights say little; docs/ope.md
 SWEEPS = 200
 SETTLED = 1e-10
+NEGLIGIBLE = 1e-12  # of the largest second moment of features: directions that no logged step has
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +129,8 @@ def marginal_ratios(
     """
     ratios = trajectories.ratios
     known: Int64[Array, "N T"] = np.where(trajectories.mask, state, np.int64(-1))
-    fold = np.zeros(len(known), dtype=np.int64) if fold is None else fold
-    several = len(np.unique(fold)) > 1
     found = np.empty_like(ratios)
-    for number in np.unique(fold):
-        held = fold == number
-        learn = ~held if several else held
+    for held, learn in splits(fold, len(known)):
         mine, theirs = ratios[held, 0], ratios[learn, 0]
         found[held, 0] = mine
         for step in range(1, known.shape[1]):
@@ -144,6 +142,65 @@ def marginal_ratios(
             mine = np.where(met, mean[spot], mine) * ratios[held, step]
             found[held, step] = mine
     return found
+
+
+def minimax_weights(
+    trajectories: Trajectories,
+    pairs: Float64[Array, "N T A D"],
+    target: Float64[Array, "N T A"],
+    action: Int64[Array, "N T"],
+    fold: Int64[Array, "N"] | None = None,
+) -> Float64[Array, "N T"]:
+    """w(s, a) = ψ(s, a)ᵀα by minimax weight learning, f = ψᵀβ its discriminators: no β tells target from weighted log.
+
+    α solves E Σ_t d^t (ψ_t - d·ψ̄_{t+1}) ψ_tᵀ α = E ψ̄_0, with ψ̄ = E_π ψ(s, ·), 0 after the end; in the span of what was
+    logged. One ψ per (step, state, action) gives `marginal_ratios`; one per (state, action) the ratio of discounted
+    visits, which will do where the end depends on the state and not on the step, but not for normalised forms. Needs no
+    propensity. 1 after the end; negative weights, which a poor ψ may give, are 0. `fold` as in `fitted_q`.
+    Source: Uehara, Huang & Jiang 2020 (MWL), the linear closed form.
+    """
+    found = np.ones_like(trajectories.reward)
+    for held, learn in splits(fold, len(action)):
+        mask = trajectories.mask[learn]
+        done, onward, later, likely = transitions(mask, pairs[learn], target[learn], action[learn])
+        worth = done * np.broadcast_to(trajectories.discounts, mask.shape)[mask][:, None]
+        balance = done.T @ worth
+        size, direction = np.linalg.eigh(balance)
+        span = direction[:, size > NEGLIGIBLE * size[-1]]
+        ahead = np.einsum("la,lad->ld", likely, later)
+        balance -= trajectories.discount * ahead.T @ worth[onward]
+        first = np.asarray(np.einsum("na,nad->d", target[learn][:, 0], pairs[learn][:, 0]))
+        alpha = span @ np.linalg.solve(np.asarray(span.T @ balance @ span), span.T @ first)
+        mine = trajectories.mask[held]
+        found[held] = np.where(mine, np.maximum(taken(pairs[held], action[held]) @ alpha, 0.0), 1.0)
+    return found
+
+
+def splits(fold: Int64[Array, "N"] | None, count: int) -> Iterator[tuple[Bool[Array, "N"], Bool[Array, "N"]]]:
+    """Of each fold: the trajectories held out, and those learned from; all are both where there is one fold."""
+    numbers = np.zeros(count, dtype=np.int64) if fold is None else fold
+    known = np.unique(numbers)
+    for number in known:
+        held = numbers == number
+        yield held, ~held if len(known) > 1 else held
+
+
+def taken(values: Shaped[Array, "N T A *D"], action: Int64[Array, "N T"]) -> Shaped[Array, "N T *D"]:
+    """What belongs to the action that was taken."""
+    return values[(*np.indices(action.shape, sparse=True), action)]
+
+
+def transitions(
+    mask: Bool[Array, "N T"],
+    pairs: Float64[Array, "N T A D"],
+    target: Float64[Array, "N T A"],
+    action: Int64[Array, "N T"],
+) -> tuple[Float64[Array, "M D"], Bool[Array, "M"], Float64[Array, "L A D"], Float64[Array, "L A"]]:
+    """Of every step ψ(s, a) and whether another follows; of those that follow ψ(s', ·) and π(·|s')."""
+    following = np.concatenate((mask[:, 1:], np.zeros((len(mask), 1), dtype=bool)), axis=1)
+    later = np.zeros_like(mask)
+    later[:, 1:] = mask[:, 1:]
+    return taken(pairs, action)[mask], following[mask], pairs[later], target[later]
 
 
 def place_of(wanted: Int64[Array, "H"], names: Int64[Array, "S"]) -> Int64[Array, "H"]:
@@ -163,19 +220,11 @@ def fitted_q(
 
     With `fold`, each trajectory's come from the other folds' Q. The direct method's value is the mean of V(s_0).
     """
-    fold = np.zeros(len(action), dtype=np.int64) if fold is None else fold
-    several = len(np.unique(fold)) > 1
     q_hat, v_hat = np.zeros_like(trajectories.reward), np.zeros_like(trajectories.reward)
     width = pairs.shape[-1]
-    for number in np.unique(fold):
-        held = fold == number
-        learn = ~held if several else held
+    for held, learn in splits(fold, len(action)):
         mask = trajectories.mask[learn]
-        done = np.take_along_axis(pairs[learn], action[learn][..., None, None], axis=2)[:, :, 0][mask]
-        following = np.concatenate((mask[:, 1:], np.zeros((len(mask), 1), dtype=bool)), axis=1)
-        onward = following[mask]
-        later = np.concatenate((pairs[learn][:, 1:], pairs[learn][:, -1:]), axis=1)[following]
-        likely = np.concatenate((target[learn][:, 1:], target[learn][:, -1:]), axis=1)[following]
+        done, onward, later, likely = transitions(mask, pairs[learn], target[learn], action[learn])
         reward, goal = trajectories.reward[learn][mask], trajectories.reward[learn][mask]
         predict = regress(done, goal)
         for _ in range(SWEEPS):
@@ -188,6 +237,6 @@ def fitted_q(
             if settled:
                 break
         every = predict(pairs[held].reshape(-1, width)).reshape(target[held].shape)
-        q_hat[held] = np.take_along_axis(every, action[held][..., None], axis=2)[..., 0]
+        q_hat[held] = taken(every, action[held])
         v_hat[held] = (target[held] * every).sum(axis=2)
     return replace(trajectories, q_hat=q_hat, v_hat=v_hat)

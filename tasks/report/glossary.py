@@ -49,7 +49,11 @@ CURVE_LINES = {  # columns of a weight-vs-bias curve that are drawn against λ: 
     "bias_plugin": ("shift on this log", "dashdot"),
     "true_bias": ("true bias", "dot"),
 }
-RULES_OF_CHOICE = {"mse_bound": ("MSE bound", "dash"), "slope": ("SLOPE", "dot")}  # of λ: name and dash
+RULES_OF_CHOICE = {  # of λ: name and dash
+    "mse_bound": ("MSE bound", "dash"),
+    "slope": ("SLOPE", "dot"),
+    "slope_plus_plus": ("SLOPE++", "dashdot"),
+}
 RULE_NOTES = {  # of the verdict: what a broken rule means, and what to do about it
     "effective_sample_size": (
         "So few equally weighted rows carry the answer.",
@@ -132,7 +136,8 @@ COLUMNS = {
     "λ": "How far weights may go. At one end little noise and more bias; at the other weights are untouched.",
     "Bias bound": "The most that bending the weights can have shifted the estimate, judged from the data alone.",
     "Shift on this log": "The estimate with bent weights minus that with untouched ones: close to the bias, but noisy.",
-    "MSE bound, SLOPE": "Rules that choose λ: least variance + bias bound²; the last λ whose interval fits the others.",
+    "MSE bound, SLOPE, SLOPE++": "Rules that choose λ: least variance + bias bound²; the last λ whose interval meets those of "
+    "all stronger ones, or, stricter, whose value stays near theirs.",
     "KL": "How far the fine-tuned policy has moved from its pretrained reference.",
     "Entropy": "How spread out the policy's choices are; at 0 it always shows the same slate.",
     "Degenerate groups": "Share of sampled groups whose slates all earn the same reward: they teach nothing.",

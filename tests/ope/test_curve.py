@@ -2,22 +2,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.curve import SCHEMA, curve
 from rlrec.ope.estimators import UNTUNED, estimate
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.transforms import FAMILIES, greatest, greatest_excess, grid, identity, transformed
+from rlrec.ope.selection import RULES, select
+from rlrec.ope.transforms import FAMILIES, identity, transformed
 from tests.ope.test_estimators import columns_of, random_rounds
-from tests.ope.worlds import Bandit, random_bandit
+from tests.ope.worlds import Bandit
 
 BASES = ("ips", "snips", "dr", "sndr")
-TRIED = {
-    "clip": (0.0, 0.3, 1.0, 2.5, np.inf),
-    "switch": (0.0, 0.5, 1.5, 4.0, np.inf),
-    "os": (0.0, 0.2, 1.0, 20.0, np.inf),
-    "sg": (1.0, 0.9, 0.5, 0.1, 0.0),
-    "power": (0.0, 0.2, 0.5, 0.9, 1.0),
-}
 
 
 def test_reference_curves(reference, twelve):
@@ -105,98 +98,6 @@ def test_curve_is_clustered_by_user():
             np.testing.assert_allclose(one[column], three[column], rtol=1e-9)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_suprema(family):
-    w = np.linspace(0, 30, 300_001)[:, None]
-    for parameter in TRIED[family]:
-        bent = transformed(w, family, parameter)
-        assert np.isfinite(bent).all()
-        top = greatest(family, parameter, 30.0)
-        assert bent.max() <= top + 1e-9
-        assert top <= max(bent.max(), 1e-12) + 1e-3
-        assert greatest(family, parameter) >= top
-        excess = greatest_excess(family, parameter)
-        assert (bent - w).max() <= excess + 1e-9
-        assert (bent - w).max() >= excess - 1e-3
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("seed", range(12))
-def test_bias_bound_holds_on_enumerated_bandits(family, seed):
-    """Shares and rewards are exact, so value - truth is the bias (of a ratio: of its limit); support may be missing."""
-    g = np.random.default_rng(seed)
-    world = random_bandit(g)
-    model = g.uniform(0, 1, world.mean.shape) if seed % 2 else world.mean * 0.5
-    rounds = world.exact(400, model=model, reward_range=(0.0, 1.0))
-    seen = np.where(world.logging > 0, world.target / np.where(world.logging > 0, world.logging, 1), 0)
-    for base in BASES:
-        worst = outcome_range(base, rounds)
-        rows = curve(rounds, base, family, parameters=np.array(TRIED[family]), truth=world.value)
-        for row in rows.iter_rows(named=True):
-            if row["value"] is None:
-                continue
-            bent = transformed(seen, family, row["lambda"])
-            mass = (world.logging * (1 - bent + 2 * np.maximum(bent - seen, 0))).sum(axis=1).mean()
-            assert abs(row["true_bias"]) <= worst * mass + 1e-9
-            assert row["bias_bound"] >= worst * mass - 1e-9
-    assert outcome_range("ips", rounds) == outcome_range("snips", rounds) == outcome_range("dr", rounds) == 1
-
-
-def test_weights_that_grow_need_the_second_term():
-    """R(1 - E ŵ) alone says 0.36 where sg bends by 0.48."""
-    world = Bandit(np.array([[0.05, 0.15, 0.8]]), np.array([[0.2, 0.6, 0.2]]), np.array([[1.0, 1.0, 0.0]]))
-    rounds = world.exact(200_000, reward_range=(0.0, 1.0))
-    row = curve(rounds, "ips", "sg", parameters=np.array([0.5]), truth=world.value).row(0, named=True)
-    assert row["true_bias"] == pytest.approx(-0.48)
-    assert row["mass_missing"] == pytest.approx(0.36)
-    assert 0.48 < row["bias_bound"] < 0.8
-
-
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_misplaced_mass_is_covered_by_its_bound(family, k):
-    """At 90 %, at least 90 % of the logs must bound the true mass; users of three requests each."""
-    g, parameter = np.random.default_rng(5), {"clip": 1.5, "switch": 2.5, "os": 3.0, "sg": 0.4, "power": 0.6}[family]
-    logging, target = np.array([0.6, 0.3, 0.1]), np.array([0.2, 0.5, 0.3])
-    bent = transformed(target / logging, family, parameter)
-    true = k * float(logging @ (1 - bent + 2 * np.maximum(bent - target / logging, 0)))
-    hits, bounds = 0, []
-    for _ in range(100):
-        action = g.choice(3, size=(600, k), p=logging)
-        rounds = Rounds.of(np.zeros((600, k)), logging[action], target[action], cluster=np.repeat(np.arange(200), 3))
-        weights = transformed(rounds.weights, family, parameter)
-        bounds.append(misplaced_mass(rounds, weights, family, parameter, 0.1, Pilot.of(rounds)))
-        hits += bounds[-1] >= true
-    assert hits >= 90
-    assert np.mean(bounds) < k * (1 + 2 * greatest_excess(family, parameter))
-
-
-def test_a_bound_of_an_untouched_weight_shrinks_with_the_log():
-    world = random_bandit(np.random.default_rng(3), supported=True)
-    g = np.random.default_rng(4)
-    bounds = [
-        curve(world.sample(n, g, reward_range=(0.0, 1.0)), "ips", "clip", parameters=np.array([np.inf]))["bias_bound"][
-            0
-        ]
-        for n in (500, 50_000)
-    ]
-    assert bounds[1] < bounds[0] / 2
-    capped = world.sample(500, g, reward_range=(0.0, 1.0), max_weight=1_000.0)
-    assert curve(capped, "ips", "clip", parameters=np.array([np.inf]))["bias_bound"][0] == 1
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_grid_runs_from_the_strongest_transform_to_none(family):
-    weights = np.random.default_rng(0).lognormal(size=(500, 1))
-    points = grid(weights, family)
-    assert points[-1] == identity(family)
-    if family in ("clip", "switch", "os"):
-        assert points[0] == 0
-        assert np.all(np.diff(points) > 0)
-        assert points[-2] > (weights.max() ** 2 if family == "os" else weights.max())
-    np.testing.assert_array_equal(grid(np.zeros((3, 1)), "clip"), [0.0, np.inf])
-
-
 def test_frame_writes_without_nan():
     rows = curve(random_rounds(4), "snips", "clip")
     assert isinstance(rows, pl.DataFrame)
@@ -210,3 +111,45 @@ def test_debiased_plugin_takes_the_noise_of_the_difference_off():
     assert row["bias_plugin"] == pytest.approx(d.mean())
     assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
     assert row["mse_plugin_debiased"] < row["mse_plugin"]
+
+
+@pytest.mark.parametrize(
+    ("base", "logging", "target", "varying"),
+    [("ips", [0.6, 0.3, 0.1], [0.2, 0.3, 0.5], {"slope", "slope_plus_plus"}),
+     ("snips", [0.6, 0.38, 0.02], [0.3, 0.6, 0.1], {"mse_bound"})],
+)  # fmt: skip
+def test_frequencies_are_those_of_choices_on_resampled_logs(base, logging, target, varying):
+    """Shares to first order against logs drawn again whole, each with its own curve: 5 standard errors of both."""
+    count, again, points = 400, 200, np.array([1.0, 1.5, 1.7, 2.0, 2.5, 3.0, 4.0, 5.1])
+    world = Bandit(np.array([logging]), np.array([target]), np.array([[0.2, 0.4, 0.9]]))
+    rounds = world.sample(count, np.random.default_rng(0), reward_range=(0.0, 1.0))
+    found = curve(rounds, base, "clip", parameters=points, resampled=again, seed=1)
+    g, columns = np.random.default_rng(2), (rounds.reward, rounds.propensity, rounds.target_probability)
+    chosen = {rule: np.zeros(len(points)) for rule in RULES}
+    for _ in range(again):
+        rows = g.integers(count, size=count)
+        log = Rounds.of(*(column[rows] for column in columns), reward_range=(0.0, 1.0))
+        one = curve(log, base, "clip", parameters=points)
+        for rule in RULES:
+            chosen[rule] += points == select(one, rule).parameter
+    for rule in RULES:
+        shares = found[f"frequency_{rule}"].to_numpy()
+        assert shares.sum() == pytest.approx(1)
+        np.testing.assert_allclose(shares, chosen[rule] / again, atol=5 * np.sqrt(2 * 0.25 / again))
+        assert rule not in varying or shares.max() < 0.9
+
+
+def test_frequencies_are_there_when_asked_for_and_where_a_rule_can_choose():
+    rounds = random_rounds(2)
+    assert curve(rounds, "snips", "clip")["frequency_slope"].null_count() == 42
+    rows = curve(rounds, "snips", "clip", resampled=20)
+    assert rows["frequency_mse_bound"].null_count() == 42
+    assert rows["frequency_slope"].null_count() == 1  # λ = 0 has no value
+    chosen = select(rows, "slope")
+    assert chosen.frequency == rows.filter(pl.col("lambda") == chosen.parameter)["frequency_slope"][0]
+    assert np.isnan(select(rows.drop("frequency_slope"), "slope").frequency)
+    single = curve(random_rounds(0, count=1), "ips", "clip", resampled=20)
+    assert single["frequency_slope"].null_count() == len(single)
+    many = random_rounds(7, count=2_500, reward_range=(-10.0, 10.0))
+    rows = curve(many, "dr", "sg", resampled=20)
+    assert all(rows[f"frequency_{rule}"].sum() == pytest.approx(1) for rule in RULES)

@@ -12,6 +12,7 @@ from rlrec.errors import InputError
 from rlrec.ope import Rounds, evaluate
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
 from rlrec.ope.evaluation import METHODS
+from rlrec.ope.selection import RULES
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
 
@@ -37,7 +38,7 @@ def test_imports_are_light():
 
 def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
     rounds = random_rounds(0, count=300, k=2, reward_range=(-10.0, 10.0))
-    result = evaluate(rounds, target_policy="new", truth=0.1, replicates=200)
+    result = evaluate(rounds, target_policy="new", truth=0.1, replicates=200, resampled_choices=20)
     assert [(r.estimator, r.method) for r in result.records] == [
         (name, method)
         for name, closed in (("ips", "student"), ("snips", "delta"), ("dr", "student"), ("sndr", "delta"))
@@ -52,11 +53,12 @@ def test_every_estimate_comes_with_two_intervals_and_its_diagnostics():
     assert result.curve["base"].unique().sort().to_list() == ["dr", "ips", "sndr", "snips"]
     assert result.logging_value == pytest.approx(rounds.reward.sum(axis=1).mean())
     for base in ("ips", "snips", "dr", "sndr"):
-        for rule in ("mse_bound", "slope"):
+        for rule in RULES:
             rows = result.curve.filter(result.curve["base"] == base)
             marked = rows.filter(rows[f"selected_{rule}"])["lambda"].to_list()
-            chosen = [s.parameter for s in result.selections if s.base == base and s.rule == rule]
-            assert marked == chosen
+            chosen = [s for s in result.selections if s.base == base and s.rule == rule]
+            assert marked == [s.parameter for s in chosen]
+            assert rows.filter(rows[f"selected_{rule}"])[f"frequency_{rule}"].to_list() == [s.frequency for s in chosen]
 
 
 def test_every_method_names_its_validity_and_asks_for_what_it_needs():

@@ -115,6 +115,21 @@ def test_slope_takes_the_narrowest_when_all_agree():
     assert chosen.same_rows
 
 
+def test_slope_plus_plus_lets_a_value_lie_its_own_half_width_and_some_of_each_earlier_one_away():
+    halves = np.array([1.0, 0.5, 0.2])
+    reach = (halves[2] + (np.sqrt(6) - 1) * halves)[:2].min()  # of the third; the second binds
+    for third, kept in ((reach - 1e-9, 2), (reach + 1e-9, 1), (-reach - 1e-9, 1)):
+        moved = [0.0, 0.0, third]
+        rows = hand(moved, halves.tolist())
+        assert select(rows, "slope_plus_plus").parameter == rows["lambda"][kept]
+        assert select(rows.reverse(), "slope_plus_plus").parameter == rows["lambda"][kept]
+    # what follows a break is not looked at, even if it agrees with all
+    assert select(hand([0.0, 9.0, 0.0], [1.0, 0.5, 0.2]), "slope_plus_plus").parameter == 3.0
+    # every two of these lie within 2h of each other's; SLOPE++ asks for more
+    stricter = hand([0.0, 1.8, 1.9], [0.5, 0.49, 0.48])
+    assert (select(stricter, "slope").value, select(stricter, "slope_plus_plus").value) == (1.9, 0.0)
+
+
 def test_mse_bound_takes_the_least():
     assert select(hand([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [0.3, 0.1, 0.2]), "mse_bound").value == 2.0
     assert select(hand([1.0], [1.0]), "mse_bound") is None

@@ -10,6 +10,7 @@ from rlrec.ope.diagnostics import diagnose, weight_histogram
 from rlrec.ope.estimators import clipped_ips
 from rlrec.ope.evaluation import evaluate, evaluate_stats
 from rlrec.ope.likelihood import cressie_read, units_of
+from rlrec.ope.selection import RULES
 from rlrec.ope.statistics import Stats, edges
 from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, likelihood_of
 from tests.ope.test_statistics import ragged
@@ -88,6 +89,19 @@ def test_bounds_hold_and_are_those_of_shards():
     }
     for row in found.iter_rows(named=True):
         assert abs(bent[row["lambda"]] - TWO_CONTEXTS.value) <= row["bias_bound"] + 1e-12
+
+
+@pytest.mark.parametrize("base", ["ips", "sndr"])
+def test_choices_vary_between_resampled_shards_as_between_resampled_users(base):
+    rounds, again = world(users=40), 2_000
+    found = clip_curve(Stats.of(rounds), base, reward_range=(0.0, 1.0), resampled=again, seed=1)
+    points = found["lambda"].to_numpy()
+    expected = curve(rounds, base, "clip", parameters=points, resampled=again, seed=1)
+    for rule in RULES:
+        if base == "ips" or rule != "mse_bound":  # sums know no bound of SNDR
+            shares, theirs = (one[f"frequency_{rule}"].fill_null(0.0) for one in (found, expected))
+            assert shares.sum() == pytest.approx(1)
+            np.testing.assert_allclose(shares, theirs, atol=5 * np.sqrt(2 * 0.25 / again))
 
 
 def test_bounds_know_of_missing_positions():

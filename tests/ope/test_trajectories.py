@@ -11,7 +11,7 @@ from rlrec.ope.estimators import dr, ips, snips
 from rlrec.ope.intervals import clustered
 from rlrec.ope.models import linear
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.trajectories import Trajectories, fitted_q, marginal_ratios, trusted_steps
+from rlrec.ope.trajectories import Trajectories, fitted_q, marginal_ratios, minimax_weights, trusted_steps
 
 STEPS, DISCOUNT = 3, 0.9
 START = np.array([0.5, 0.5])
@@ -121,19 +121,72 @@ def test_fitted_q_solves_the_bellman_equation():
     assert found.contributions.std() < ips(log.stepwise()).contributions.std()
 
 
+def visits(policy: np.ndarray) -> np.ndarray:
+    """P(s_t = s, a_t = a) under a policy, by step."""
+    mass = [START]
+    for _ in range(STEPS - 1):
+        mass.append(np.einsum("s,sa,sax->x", mass[-1], policy, MOVES))
+    return np.array(mass)[..., None] * policy
+
+
 def test_marginal_ratios_are_those_of_the_state_distributions():
-    log, state, _ = every()
+    log, state, action = every()
     found = marginal_ratios(log, state)
-    flows = {}
-    for name, policy in (("logging", LOGGING), ("target", TARGET)):
-        mass = [START]
-        for _ in range(STEPS - 1):
-            mass.append(np.einsum("s,sa,sax->x", mass[-1], policy, MOVES))
-        flows[name] = np.array(mass)
-    exact = (flows["target"] / flows["logging"])[np.arange(STEPS), state] * log.ratios
+    exact = (visits(TARGET) / visits(LOGGING))[np.arange(STEPS), state, action]
     np.testing.assert_allclose(found[log.mask], exact[log.mask], rtol=1e-9)
     assert ips(log.stepwise(found)).value == pytest.approx(value(), rel=1e-9)
     assert ips(log.stepwise(found)).contributions.std() < ips(log.stepwise()).contributions.std()
+
+
+def test_minimax_weights_are_the_marginal_ratios():
+    log, state, action = every()
+    found = minimax_weights(log, *features(state), action)
+    np.testing.assert_allclose(found[log.mask], marginal_ratios(log, state)[log.mask], rtol=1e-9)
+    assert (found[~log.mask] == 1).all()
+
+
+def test_without_steps_in_the_features_minimax_weights_are_ratios_of_discounted_visits():
+    """Trajectories that end by their state, not by their step; only 1 % are as long as the log."""
+    g, count, longest = np.random.default_rng(2), 4_000, 40
+    state, action = np.zeros((2, count, longest), dtype=np.int64)
+    mask = np.zeros((count, longest), dtype=bool)
+    here, lasts = g.integers(2, size=count), np.ones(count, dtype=bool)
+    for step in range(longest):
+        state[:, step], mask[:, step] = here, lasts
+        action[:, step] = g.random(count) > LOGGING[here, 0]
+        draw, moves = g.random(count), MOVES[here, action[:, step]].cumsum(axis=1)
+        here, lasts = (draw > moves[:, 0]).astype(np.int64), lasts & (draw < moves[:, 1])
+        here[~lasts] = 0
+    assert mask[:, -1].mean() < 0.01
+    given = (REWARD[state, action], LOGGING[state, action], TARGET[state, action], mask)
+    log = Trajectories(*given, discount=DISCOUNT)
+    found = minimax_weights(log, np.eye(4).reshape(2, 2, -1)[state], TARGET[state], action)
+    visited = {}
+    for name, policy in (("logging", LOGGING), ("target", TARGET)):
+        onward = np.einsum("sa,sax->sx", policy, MOVES)
+        visited[name] = np.linalg.solve(np.eye(2) - DISCOUNT * onward.T, START)[:, None] * policy
+    exact = (visited["target"] / visited["logging"])[state, action]
+    np.testing.assert_allclose(found[mask], exact[mask], rtol=0.1)
+    estimate = ips(log.stepwise(found))
+    error = estimate.contributions.std() / np.sqrt(count)
+    assert abs(estimate.value - (visited["target"] * REWARD).sum()) < 4 * error
+
+
+def test_minimax_weights_agree_with_the_recursion_and_need_no_feature_to_be_met():
+    log, state, action = sampled(4_000, 1)
+    pairs, target = features(state)
+    spare = np.concatenate((pairs, np.zeros_like(pairs)), axis=-1)
+    fold = np.arange(len(state)) % 2
+    recursive, minimax = (
+        ips(log.stepwise(weights))
+        for weights in (marginal_ratios(log, state, fold), minimax_weights(log, spare, target, action, fold))
+    )
+    error = np.std(recursive.contributions) / np.sqrt(len(state))
+    assert abs(recursive.value - minimax.value) < 3 * error
+    assert abs(minimax.value - value()) < 4 * error
+    unseen = minimax_weights(log, pairs, target, np.zeros_like(action))  # as if the other action were never logged
+    assert np.isfinite(unseen).all()
+    assert (unseen >= 0).all()
 
 
 def test_a_state_that_no_other_fold_met_keeps_the_trajectorys_own_product():

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
+from rlrec.ope.selection import RULES
 from tasks.estimates import estimate_from_parquet
 
 LOGGING, MEAN = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.5, 0.7])
@@ -142,6 +143,9 @@ def test_three_files_and_truthful_intervals(files, tmp_path):
     assert curve["bias_bound"].null_count() == curve["value"].null_count() == 0 or curve["bias_bound"].null_count() == 0
     verdict = json.loads((out / "diagnostics.json").read_text())
     assert set(verdict) == set(POLICIES)
+    choices = verdict["better"]["selections"]
+    assert {one["rule"] for one in choices} == set(RULES)
+    assert all(one["same_rows"] and 0 <= one["frequency"] <= 1 for one in choices)
     assert verdict["same"]["verdict"] in ("trust", "caution")
     same = next(r for r in records if r["target_policy"] == "same" and r["estimator"] == "ips")
     assert same["value"] == pytest.approx(verdict["same"]["logging_value"])

@@ -182,7 +182,8 @@ def curve(noise: np.random.Generator) -> list[dict[str, Any]]:
                              "ess": 9000 - 7000 * kept, "clipped_share": 1 - kept, "mass_missing": 1 - kept,
                              "ci_low": value + bias - 1.96 * se, "ci_high": value + bias + 1.96 * se,
                              "true_bias": bias, "true_mse": se**2 + bias**2,
-                             "selected_mse_bound": limit == grid[35], "selected_slope": limit == grid[30]})  # fmt: skip
+                             "selected_mse_bound": limit == grid[35], "selected_slope": limit == grid[30],
+                             "selected_slope_plus_plus": limit == grid[25]})  # fmt: skip
     return rows
 
 
