@@ -13,7 +13,7 @@ from duckdb import ColumnExpression, ConstantExpression
 from rlrec.errors import InputError
 from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
-from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
+from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, NOTHING_PREDICTED, SHARDS, SUMS, Stats
 from rlrec.ope.validation import reward_flags
 from rlrec.tables import spelled
 from tasks.database import connect, rows_of, run
@@ -148,6 +148,7 @@ def stats_of_parquet(
         stats,
         max_weight=float(found["max_weight"].max()),
         estimated_rows=int(found["estimated"].sum()),
+        predicted=(float(found["least"].min()), float(found["greatest"].max())) if predicted else NOTHING_PREDICTED,
         k_hat=tail_shape(heaviest[::-1]) if SMALLEST_TAIL <= size < count else np.nan,
     )
     return stats.by_row() if unit == "row" else stats

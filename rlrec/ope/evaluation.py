@@ -25,7 +25,7 @@ from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
-from rlrec.ope.summary import clip_curve, diagnose_stats, intervals_of, likelihood_of
+from rlrec.ope.summary import curve_of_stats, diagnose_stats, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
@@ -146,13 +146,17 @@ def evaluate_stats(
     level: float = 0.95,
     seed: int = 0,
     replicates: int = REPLICATES,
+    families: Sequence[Family] = ("clip", "switch"),
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
     estimand: str = ESTIMAND,
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
-    """`evaluate` from sums: shards of users stand for users, the curve is of clip alone; see `rlrec.ope.summary`."""
+    """`evaluate` from sums: shards of users stand for users; see `rlrec.ope.summary`.
+
+    Other `families` need the transforms of `rlrec.ope.summary.NAMED` in the sums.
+    """
     bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
     estimates = {
         base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
@@ -162,8 +166,9 @@ def evaluate_stats(
     if reward_range is not None:
         answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
-        clip_curve(stats, base, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
+        curve_of_stats(stats, base, family, level=level, truth=truth, reward_range=reward_range, max_weight=max_weight)
         for base in bases
+        for family in families
     ]
     seen = diagnose_stats(stats, level)
     about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version, estimand)

@@ -1,8 +1,9 @@
 """An evaluation from sums alone: what `evaluate` says about a log, when only its Stats fit in memory.
 
 Users are seen through their shards, so every error carries about 2 % noise of its own. What needs single rows or users
-is not there: transforms other than clip, λ between the buckets' edges, the finite-sample and anytime intervals; k̂ only
-if whoever made the sums saw the largest weights. The heaviest shard stands for the heaviest user, and is as heavy.
+is not there: the finite-sample and anytime intervals, and k̂ only if whoever made the sums saw the largest weights. Clip
+and switch are known at the buckets' edges, any other transform where it was named beforehand. The heaviest shard stands
+for the heaviest user, and is as heavy.
 """
 
 from collections.abc import Sequence
@@ -11,28 +12,36 @@ import numpy as np
 import polars as pl
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
-from rlrec.ope.bounds import above
+from rlrec.ope.bounds import above, worst_outcome
 from rlrec.ope.curve import SCHEMA, point
 from rlrec.ope.diagnostics import QUANTILES, Diagnostics
 from rlrec.ope.intervals import REPLICATES, Interval, from_replicates, resamples
 from rlrec.ope.likelihood import cressie_read
 from rlrec.ope.statistics import (
-    BUCKETS_PER_OCTAVE,
-    FIRST_OCTAVE,
     REWARD,
     ROWS,
     WEIGHT,
     WEIGHT_SQUARED,
     Base,
     Stats,
+    below_edges,
     edges,
     influence,
     is_ratio,
     unit_error,
     value_of,
 )
+from rlrec.ope.transforms import Family, Transform, greatest, greatest_excess, grid, identity
 
 Array = np.ndarray
+
+OS_OCTAVES = (-2, 8)  # of the thresholds whose squares the os curve takes: fixed, because named before a row is read
+NAMED: dict[Family, tuple[Transform, ...]] = {
+    "os": tuple(Transform("os", float(e**2)) for e in edges() if OS_OCTAVES[0] <= np.log2(e) <= OS_OCTAVES[1]),
+    "sg": tuple(Transform("sg", float(step)) for step in grid(np.empty(0), "sg")[:-1]),
+    "power": tuple(Transform("power", float(step)) for step in grid(np.empty(0), "power")[:-1]),
+}
+"""What must be asked of every row for the curve of a family; clip and switch need nothing."""
 
 
 def intervals_of(
@@ -63,62 +72,66 @@ def likelihood_of(
     return cressie_read(shards, mean_reward, level, reward_range, np.inf if max_weight is None else max_weight)
 
 
-def clip_curve(
+def curve_of_stats(
     stats: Stats,
     base: Base,
+    family: Family,
     *,
     level: float = 0.95,
     truth: float | None = None,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
 ) -> pl.DataFrame:
-    """The rows of `rlrec.ope.curve` for min(w, λ), at 0, the edges of the buckets met, and untouched.
+    """The rows of `rlrec.ope.curve` where sums are exact: the λ of `decided`.
 
-    clipped_share counts rows with w ≥ λ. The bound, of IPS and SNIPS, has shards for its independent observations.
+    clipped_share counts rows with w ≥ λ for clip. The bound has shards for its independent observations, and says
+    nothing where nothing bounds the weight.
+
+    Raises:
+        InputError: the family needed its transforms to be named before the rows were read.
     """
     requests, count = stats.requests[stats.present], stats.n
     shards, positions = len(requests), stats.cells.shape[1]
-    upper = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2))
-    by_bucket = stats.totals.sum(axis=0)
-    rows = float(by_bucket[:, ROWS].sum())
-    met = np.flatnonzero(by_bucket[2:, ROWS])
-    chosen = range(int(met[0]), min(int(met[-1]) + 2, len(edges()))) if met.size else range(0)
+    times = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2))
+    rows = float(stats.totals[..., ROWS].sum())
     plain = influence(base, stats.units, requests)
-    worst = np.nan
-    if reward_range is not None and base in ("ips", "snips"):
-        low, high = reward_range
-        worst = max(abs(low), abs(high)) if base == "ips" else high - low
+    worst = worst_outcome(base, reward_range, stats.predicted)
+    most_requests, loose = float(requests.max()), float(rows < count * positions)
     found: list[dict[str, object]] = []
-    for edge in (None, *chosen, len(edges())):
-        if edge is None:
-            limit, units, places = 0.0, stats.units.copy(), 0
-            units[:, [1, 2, 4]] = 0.0
-        elif edge == len(edges()):
-            limit, units, places = np.inf, stats.units, len(by_bucket)
-        else:
-            limit, units, places = float(edges()[edge]), stats.clipped(edge), edge + 2
-        value = float(value_of(base, units.sum(axis=0) / count))
-        sums = influence(base, units, requests)
+    for parameter in decided(stats, family):
+        bent = stats.under(Transform(family, parameter))
+        value = float(value_of(base, bent.units.sum(axis=0) / count))
+        sums = influence(base, bent.units, requests)
         variance, error = float(sums @ sums) / count**2, unit_error(sums, count)
         bias, noise = value - stats.value(base), float((sums - plain) @ (sums - plain)) / count**2
         mass = np.nan
         if np.isfinite(worst):
-            short = (units[:, 0] - units[:, 1]).sum(axis=1)
-            most = min(limit, np.inf if max_weight is None else max_weight)
-            spread = positions * (most + float(rows < count * positions))
-            mass = above(short, float(count), float(requests.max()), spread, 1 - level, float(positions))
-        heavy = float(by_bucket[places:, ROWS].sum())
-        squared = float(by_bucket[:places, WEIGHT_SQUARED].sum()) + (limit**2 * heavy if heavy else 0.0)
-        weight = float(units[:, 1].sum())
+            misplaced = (bent.units[:, 0] - bent.units[:, 1]).sum(axis=1) + 2 * bent.excess
+            most = greatest(family, parameter, np.inf if max_weight is None else max_weight)
+            excess = 2 * greatest_excess(family, parameter)
+            spread, trivial = positions * (most + excess + loose), positions * (1 + excess)
+            mass = above(misplaced, float(count), most_requests, spread, 1 - level, trivial)
+        weight = float(bent.units[:, 1].sum())
         found.append(
-            point(base, "clip", limit, value, variance, error, bias, noise, worst * mass, upper, truth)
+            point(base, family, parameter, value, variance, error, bias, noise, worst * mass, times, truth)
             | {
-                "ess": weight**2 / squared if squared > 0 else 0.0,
-                "clipped_share": heavy / rows,
+                "ess": weight**2 / bent.squared if bent.squared > 0 else 0.0,
+                "clipped_share": bent.lighter / rows,
                 "mass_missing": 1 - weight / rows,
             }
         )
     return pl.DataFrame(found, schema=SCHEMA).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def decided(stats: Stats, family: Family) -> list[float]:
+    """The λ of a curve from sums. clip, switch: 0, the edges of the buckets met, inf; the others: those of `NAMED`."""
+    if family not in ("clip", "switch"):
+        named = [one.parameter for one in NAMED[family]]
+        return [0.0, *named, np.inf] if family == "os" else [*named, identity(family)]
+    deciding = edges() if family == "clip" else below_edges()
+    met = np.flatnonzero(stats.totals.sum(axis=0)[2:, ROWS])
+    inner = deciding[met[0] : met[-1] + 2] if met.size else deciding[:0]
+    return [0.0, *inner.tolist(), np.inf]
 
 
 def diagnose_stats(stats: Stats, level: float = 0.95) -> Diagnostics:
@@ -131,8 +144,7 @@ def diagnose_stats(stats: Stats, level: float = 0.95) -> Diagnostics:
     error = unit_error(weights - mean * shown, rows)
     times = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2))
     size = stats.effective_sample_size
-    one = -FIRST_OCTAVE * BUCKETS_PER_OCTAVE  # the edge at λ = 1
-    below = stats.clipped(one)[:, 1].sum()
+    below = stats.under(Transform("clip", 1.0)).units[:, 1].sum()
     upper_edges = np.concatenate(([0.0], edges(), [stats.max_weight]))
     reached = np.searchsorted(by_bucket[:, ROWS].cumsum(), np.array(QUANTILES) * rows)
     plain = stats.standard_error("ips")
