@@ -282,6 +282,14 @@ def estimate(
             "confidence_sequence, betting."
         ),
     ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A family of the curve beside clip, repeat as needed: switch, os, sg, power.  [default: all; in one "
+            "pass switch, as each other one costs 40 more sets of sums]",
+            show_default=False,
+        ),
+    ] = None,
     planned_users: Annotated[
         int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
     ] = None,
@@ -358,6 +366,7 @@ def estimate(
             cluster=cluster,
             estimators=estimator,
             methods=interval,
+            families=family,
             planned_users=planned_users,
             by=by,
             half_width=plan,

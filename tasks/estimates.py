@@ -17,7 +17,8 @@ from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or
 from rlrec.ope.planning import Plan, plan
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments
-from rlrec.ope.transforms import FAMILIES
+from rlrec.ope.summary import EXACT, needed
+from rlrec.ope.transforms import FAMILIES, Family
 from rlrec.ope.validation import KINDS, Kind, policies
 from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
@@ -47,6 +48,7 @@ class Question:
     `loggers` holds every logging policy's probability of every shown item: their mixture stands for the propensity.
     The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
     `cluster` names the column whose values are independent of each other; None is the user, else the request.
+    `families` are those of the curve beside clip; None is all of them, in one pass those that cost nothing.
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
     `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
     of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
@@ -64,6 +66,7 @@ class Question:
     cluster: str | None = None
     estimators: Sequence[str] | None = None
     methods: Sequence[str] | None = None
+    families: Sequence[str] | None = None
     planned_users: int | None = None
     by: str | None = None
     half_width: float | None = None
@@ -83,6 +86,8 @@ class Question:
             raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
         if self.kind not in KINDS:
             raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
+        if strange := sorted(set(self.families or ()) - set(FAMILIES)):
+            raise InputError(f"no family {strange[0]!r}", remedy=f"choose among: {', '.join(FAMILIES)}")
         if self.per is not None and self.per not in UNITS:
             raise InputError(f"no mean per {self.per!r}", remedy=f"choose among: {', '.join(UNITS)}")
         if self.per == "row" and self.kind != "item_position":
@@ -98,13 +103,16 @@ class Question:
         """Both ends, or none."""
         return None if self.reward_min is None or self.reward_max is None else (self.reward_min, self.reward_max)
 
+    def curves(self, usual: Sequence[Family]) -> Sequence[Family]:
+        """The families asked for, or the usual ones; clip, which verdict and page read, is always there."""
+        return cast("Sequence[Family]", tuple(dict.fromkeys(("clip", *(self.families or usual)))))
+
     @property
     def needs_rows(self) -> tuple[str, ...]:
         """What sums cannot answer, by its option."""
         asked = {
             "--loggers": self.loggers is not None,
             "--kind": self.kind != "item_position",
-            "--estimator": bool(self.estimators),
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
             "--by": self.by is not None,
             "--plan": self.half_width is not None,
@@ -228,7 +236,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 rounds,
                 target_policy=policy,
                 truth=question.truth.get(policy),
-                families=FAMILIES,
+                families=question.curves(FAMILIES),
                 estimators=question.estimators,
                 methods=question.methods,
                 planned_users=question.planned_users,
@@ -258,6 +266,7 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
         unit=question.unit,
         cluster=question.cluster,
         reward_range=question.reward_range,
+        transforms=needed(question.estimators or (), question.curves(EXACT)),
     )
     for policy, stats in found:
         yield Answer(
@@ -266,6 +275,8 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
                 stats,
                 target_policy=policy,
                 truth=question.truth.get(policy),
+                families=question.curves(EXACT),
+                estimators=question.estimators,
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
                 **repeat,

@@ -13,12 +13,23 @@ from duckdb import ColumnExpression, ConstantExpression
 from rlrec.errors import InputError
 from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
-from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, NOTHING_PREDICTED, SHARDS, SUMS, Stats
+from rlrec.ope.statistics import (
+    BENT_SUMS,
+    BUCKETS,
+    BUCKETS_PER_OCTAVE,
+    FIRST_OCTAVE,
+    NOTHING_PREDICTED,
+    SHARDS,
+    SUMS,
+    Stats,
+)
+from rlrec.ope.transforms import Transform
 from rlrec.ope.validation import reward_flags
 from rlrec.tables import spelled
 from tasks.database import connect, rows_of, run
 from tasks.feedback import Unit, roles
 from tasks.queries import (
+    OpeBent,
     OpeCells,
     OpeHeaviest,
     OpeJoined,
@@ -91,9 +102,12 @@ def stats_of_parquet(
     cluster: str | None = None,
     reward_range: tuple[float, float] | None = None,
     positions: Sequence[int] | None = None,
+    transforms: Sequence[Transform] = (),
     file: object = None,
 ) -> Stats:
     """The sums of a log that also holds a target policy's columns. `positions` are those met, unless more may come.
+
+    `transforms` of the weights, named, have sums too, by one more scan.
 
     By `unit` row, each row is a request of its own. `cluster` names the column that is read as the user.
 
@@ -137,9 +151,22 @@ def stats_of_parquet(
             rows=whole,
             remedy="log item_position propensities",
         )
-    stats = Stats.empty(len(places), has_model=predicted > 0)
+    stats = Stats.empty(len(places), transforms, has_model=predicted > 0)
     place = np.searchsorted(places, found["position"])
     stats.cells[found["shard"], place, found["bucket"]] = np.column_stack([found[name] for name in SUMS])
+    if transforms:
+        bent = columns_of(
+            OpeBent(
+                families=tuple(one.family for one in transforms),
+                lambdas=tuple(repr(one.parameter) for one in transforms),
+            ),
+            connection,
+        )
+        sums = np.column_stack([bent[name] for name in BENT_SUMS])
+        place = np.searchsorted(places, bent["position"])
+        for one in transforms:
+            rows = (bent["family"] == one.family) & (bent["parameter"] == one.parameter)
+            stats.bent[one][bent["shard"][rows], place[rows]] = sums[rows]
     requests = requests_of(connection, file)
     stats.requests[requests["shard"]] = requests["requests"]
     size = tail_size(count)
@@ -186,6 +213,7 @@ def stats_by_policy(
     unit: Unit = "request",
     cluster: str | None = None,
     reward_range: tuple[float, float] | None = None,
+    transforms: Sequence[Transform] = (),
 ) -> Iterator[tuple[str, Stats]]:
     """Each target policy and its sums. A log apart from its targets is joined on disk first, policy by policy.
 
@@ -212,6 +240,7 @@ def stats_by_policy(
                     unit=unit,
                     cluster=cluster if targets is None else None,  # what was joined has it as its user
                     reward_range=reward_range,
+                    transforms=transforms,
                     file=place,
                 )
                 yield policy, stats

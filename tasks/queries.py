@@ -359,6 +359,15 @@ class OpeCells(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpeBent(Query):
+    """The sums under transforms of the weights, given as pairs of a family and a parameter."""
+
+    file = "ope/bent.sql"
+    families: tuple[str, ...]
+    lambdas: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpeRising(Query):
     """The requests of each shard, by comparing each row to the one before: without memory, if the log is in order."""
 

@@ -25,7 +25,7 @@ from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.selection import Rule, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
-from rlrec.ope.summary import curve_of_stats, diagnose_stats, intervals_of, likelihood_of
+from rlrec.ope.summary import EXACT, curve_of_stats, diagnose_stats, estimate_of, intervals_of, likelihood_of
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
@@ -146,7 +146,8 @@ def evaluate_stats(
     level: float = 0.95,
     seed: int = 0,
     replicates: int = REPLICATES,
-    families: Sequence[Family] = ("clip", "switch"),
+    families: Sequence[Family] = EXACT,
+    estimators: Sequence[str] | None = None,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
     estimand: str = ESTIMAND,
@@ -155,14 +156,17 @@ def evaluate_stats(
 ) -> Evaluation:
     """`evaluate` from sums: shards of users stand for users; see `rlrec.ope.summary`.
 
-    Other `families` need the transforms of `rlrec.ope.summary.NAMED` in the sums.
+    `families` and `estimators` need in the sums what `rlrec.ope.summary.needed` says of them.
     """
     bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
-    estimates = {
-        base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
-    }
-    both = intervals_of(stats, bases, level, seed=seed, replicates=replicates)
-    answers = [Answer(base, estimates[base].value, interval) for base in bases for interval in both[base]]
+    found = {name: estimate_of(name, stats) for name in (bases if estimators is None else estimators)}
+    estimates = {name: summed.estimate for name, summed in found.items()}
+    intervals = intervals_of(stats, list(found.values()), level, seed=seed, replicates=replicates)
+    answers = [
+        Answer(one.estimator, one.value, interval, one.parameter)
+        for one, its in zip(estimates.values(), intervals, strict=True)
+        for interval in its
+    ]
     if reward_range is not None:
         answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
@@ -173,8 +177,8 @@ def evaluate_stats(
     seen = diagnose_stats(stats, level)
     about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version, estimand)
     notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
-    skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
-    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes)
+    skipped = () if estimators or stats.has_model else tuple(filter(needs_model, REPORTED))
+    return concluded(about, estimates, answers, seen, curves, stats.logging_value, skipped, notes)
 
 
 class Answer(NamedTuple):

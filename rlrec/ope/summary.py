@@ -7,14 +7,18 @@ for the heaviest user, and is as heavy.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float64
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
+from rlrec.errors import InputError
 from rlrec.ope.bounds import above, worst_outcome
 from rlrec.ope.curve import SCHEMA, point
 from rlrec.ope.diagnostics import QUANTILES, Diagnostics
+from rlrec.ope.estimators import SPECIAL, Estimate, form_of, require_model, steadiest
 from rlrec.ope.intervals import REPLICATES, Interval, from_replicates, resamples
 from rlrec.ope.likelihood import cressie_read
 from rlrec.ope.statistics import (
@@ -35,6 +39,7 @@ from rlrec.ope.transforms import Family, Transform, greatest, greatest_excess, g
 
 Array = np.ndarray
 
+EXACT: tuple[Family, ...] = ("clip", "switch")  # decided by buckets: whatever they need is always there
 OS_OCTAVES = (-2, 8)  # of the thresholds whose squares the os curve takes: fixed, because named before a row is read
 NAMED: dict[Family, tuple[Transform, ...]] = {
     "os": tuple(Transform("os", float(e**2)) for e in edges() if OS_OCTAVES[0] <= np.log2(e) <= OS_OCTAVES[1]),
@@ -44,22 +49,81 @@ NAMED: dict[Family, tuple[Transform, ...]] = {
 """What must be asked of every row for the curve of a family; clip and switch need nothing."""
 
 
+def needed(estimators: Sequence[str] = (), families: Sequence[Family] = ()) -> tuple[Transform, ...]:
+    """The transforms to name before the rows are read, for estimators and for curves.
+
+    Raises:
+        InputError: no such estimator, or one that sums cannot tell.
+    """
+    if "replay" in estimators:
+        raise InputError("sums cannot tell replay", remedy="use snips, which is the same where replay is right")
+    named = [form_of(name)[1] for name in estimators if name not in SPECIAL]
+    curves = [transform for family in families for transform in NAMED.get(family, ())]
+    return tuple(dict.fromkeys([*(one for one in named if one is not None), *curves]))
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """An estimate, and the feature sums of each shard that determine it."""
+
+    estimate: Estimate
+    units: Float64[Array, "U 5 K"]
+
+
+def estimate_of(name: str, stats: Stats) -> Summed:
+    """An estimator by its name, its error clustered by shard.
+
+    Raises:
+        InputError: no such estimator, or the sums lack its predictions or its transform.
+    """
+    requests = stats.requests[stats.present]
+    if name == "beta_ips":
+        return steadied(stats, requests)
+    base, transform = form_of(name)
+    require_model(base, has_model=stats.has_model)
+    units = stats.under(transform).units
+    value = float(value_of(base, units.sum(axis=0) / stats.n))
+    error = unit_error(influence(base, units, requests), stats.n)
+    family, parameter = (None, None) if transform is None else transform
+    return Summed(Estimate(name.partition("@")[0], base, value, error, np.empty(0), family, parameter), units)
+
+
+def steadied(stats: Stats, requests: Float64[Array, "U"]) -> Summed:
+    """β-IPS: see `rlrec.ope.estimators.beta_ips`."""
+    count, weight, reward = (stats.units[:, feature].sum(axis=1) for feature in range(3))
+    value, surplus = float(reward.sum()) / stats.n, float((weight - count).sum()) / stats.n
+    centred, centred_surplus = reward - value * requests, weight - count - surplus * requests
+    beta = steadiest(centred, centred_surplus)
+    error = unit_error(centred - beta * centred_surplus, stats.n)
+    found = Estimate("beta_ips", "ips", value - beta * surplus, error, np.empty(0), parameter=beta, resampled=False)
+    return Summed(found, stats.units)
+
+
 def intervals_of(
-    stats: Stats, bases: Sequence[Base], level: float, *, seed: int, replicates: int = REPLICATES
-) -> dict[Base, tuple[Interval, Interval]]:
-    """Of each estimator a closed-form interval and a bootstrap over shards."""
-    units, requests = stats.units, stats.requests[stats.present]
-    times = resamples(len(units), replicates, np.random.default_rng(seed))
-    means = times @ units.reshape(len(units), -1) / (times @ requests)[:, None]
-    upper = float(stdtrit(max(len(units) - 1, 1), 0.5 + level / 2))
-    found: dict[Base, tuple[Interval, Interval]] = {}
-    for base in bases:
-        value, error = stats.value(base), stats.standard_error(base)
-        method = "delta" if is_ratio(base) else "student"
-        closed = Interval(method, level, value - upper * error, value + upper * error, "asymptotic", error)
-        values = value_of(base, means.reshape(replicates, *units.shape[1:]))
-        found[base] = closed, from_replicates(values, value if len(units) > 1 else np.nan, level)
-    return found
+    stats: Stats, found: Sequence[Summed], level: float, *, seed: int, replicates: int = REPLICATES
+) -> list[tuple[Interval, ...]]:
+    """Of each estimate a closed-form interval and, where sums can be resampled, a bootstrap over shards."""
+    requests = stats.requests[stats.present]
+    shards = len(requests)
+    times = resamples(shards, replicates, np.random.default_rng(seed))
+    drawn = (times @ requests)[:, None]
+    means: dict[tuple[str | None, float | None], Array] = {}
+    upper = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2))
+    intervals: list[tuple[Interval, ...]] = []
+    for summed in found:
+        one = summed.estimate
+        method, margin = "delta" if is_ratio(one.base) else "student", upper * one.standard_error
+        closed = Interval(method, level, one.value - margin, one.value + margin, "asymptotic", one.standard_error)
+        if not one.resampled:
+            intervals.append((closed,))
+            continue
+        key = one.family, one.parameter
+        if key not in means:
+            flat = times @ summed.units.reshape(shards, -1) / drawn
+            means[key] = flat.reshape(replicates, *summed.units.shape[1:])
+        values = value_of(one.base, means[key])
+        intervals.append((closed, from_replicates(values, one.value if shards > 1 else np.nan, level)))
+    return intervals
 
 
 def likelihood_of(
@@ -125,7 +189,7 @@ def curve_of_stats(
 
 def decided(stats: Stats, family: Family) -> list[float]:
     """The λ of a curve from sums. clip, switch: 0, the edges of the buckets met, inf; the others: those of `NAMED`."""
-    if family not in ("clip", "switch"):
+    if family not in EXACT:
         named = [one.parameter for one in NAMED[family]]
         return [0.0, *named, np.inf] if family == "os" else [*named, identity(family)]
     deciding = edges() if family == "clip" else below_edges()

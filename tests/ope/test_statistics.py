@@ -119,6 +119,9 @@ def test_transforms_merge_if_named_for_every_part_and_are_asked_for_if_not():
     assert merged.predicted == whole.predicted == (rounds.q_hat[rounds.mask].min(), rounds.q_hat[rounds.mask].max())
     for transform in ANY:
         np.testing.assert_allclose(merged.bent[transform], whole.bent[transform], rtol=1e-12, atol=1e-12)
+        by_row = whole.by_row().under(transform)
+        assert by_row.squared == pytest.approx(whole.under(transform).squared)
+        np.testing.assert_allclose(by_row.units[..., 0], whole.under(transform).units.sum(axis=2))
     with pytest.raises(InputError, match="do not add up"):
         whole + Stats.of(rounds)
     with pytest.raises(InputError, match=r"no sums were made for os, λ = 2"):

@@ -5,13 +5,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rlrec.errors import InputError
 from rlrec.ope.curve import curve
 from rlrec.ope.diagnostics import diagnose
 from rlrec.ope.estimators import clipped_ips
 from rlrec.ope.evaluation import evaluate, evaluate_stats
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.statistics import Stats
-from rlrec.ope.summary import NAMED, curve_of_stats, diagnose_stats, likelihood_of
+from rlrec.ope.summary import NAMED, curve_of_stats, diagnose_stats, likelihood_of, needed
 from rlrec.ope.transforms import FAMILIES, identity
 from tests.ope.test_statistics import ragged
 from tests.ope.worlds import TWO_CONTEXTS
@@ -37,6 +38,21 @@ def test_few_users_have_a_shard_each_and_the_same_answers_as_in_memory():
     assert set(sums.verdict.unavailable) - set(whole.verdict.unavailable) <= {"k_hat"}
     assert sums.logging_value == pytest.approx(whole.logging_value)
     assert "shards" in sums.notes[0]
+
+
+def test_any_estimator_by_name_has_the_intervals_of_memory():
+    rounds = world(users=40)
+    names = ["beta_ips", "dm", "clipped_ips@1.5", "switch_dr@2", "dros@4", "sg_ips@0.3", "sg_dr@0.3"]
+    sums = evaluate_stats(Stats.of(rounds, needed(names)), estimators=names, seed=1)
+    whole = evaluate(rounds, estimators=names, methods=(), seed=1)
+    assert [(r.estimator, r.method) for r in sums.records] == [(r.estimator, r.method) for r in whole.records]
+    for one, two in zip(sums.records, whole.records, strict=True):
+        assert one.value == pytest.approx(two.value, rel=1e-9)
+        assert (one.parameter or 0) == pytest.approx(two.parameter or 0, rel=1e-9)
+        tolerance = 0.1 if "bootstrap" in one.method else 1e-9
+        assert one.high - one.low == pytest.approx(two.high - two.low, rel=tolerance)
+    with pytest.raises(InputError, match="dr needs a reward model"):
+        evaluate_stats(replace(Stats.of(rounds), has_model=False), estimators=["dr"])
 
 
 def test_many_users_share_shards_and_errors_agree_within_their_noise():

@@ -10,9 +10,11 @@ import pytest
 from rlrec.errors import InputError
 from rlrec.ope.statistics import Stats
 from rlrec.ope.streaming import stats_of_batches
+from rlrec.ope.transforms import Transform
 from tasks.database import connect
 from tasks.estimates import estimate_from_parquet
 from tasks.onepass import optional_columns, stats_of_parquet
+from tests.ope.test_statistics import ANY
 from tests.ope.test_streaming import POSITIONS, log
 
 PREDICTED = ("target_probability", "q_hat", "q_hat_target")
@@ -29,6 +31,10 @@ def same(found: Stats, expected: Stats) -> None:
     np.testing.assert_allclose(found.cells, expected.cells, rtol=1e-12, atol=1e-13)
     assert found.max_weight == expected.max_weight
     assert found.has_model == expected.has_model
+    assert found.predicted == expected.predicted
+    assert found.bent.keys() == expected.bent.keys()
+    for transform, sums in expected.bent.items():
+        np.testing.assert_allclose(found.bent[transform], sums, rtol=1e-12, atol=1e-13, err_msg=str(transform))
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -38,7 +44,9 @@ def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
     if text:
         frame = frame.with_columns(pl.format("user-{}", "user").alias("user"))
     stored = frame.sample(fraction=1.0, shuffle=True, seed=1) if shuffled else frame
-    same(database_sums(stored, tmp_path), stats_of_batches([frame], POSITIONS))
+    transforms = [*ANY, *(Transform(*end) for end in (("os", 0.0), ("sg", 1.0), ("power", 0.0), ("clip", np.inf)))]
+    found = database_sums(stored, tmp_path, transforms=transforms)
+    same(found, stats_of_batches([frame], POSITIONS, transforms))
 
 
 def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
@@ -108,6 +116,25 @@ def two_files(tmp_path) -> tuple[Path, Path]:
         ]
     ).sample(fraction=1.0, shuffle=True, seed=0).write_parquet(tmp_path / "targets.parquet")
     return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
+
+
+def test_estimators_and_curves_by_name_are_those_of_memory(two_files, tmp_path):
+    names = ["dm", "beta_ips", "clipped_ips@3", "dr_clip@3", "switch_dr@3", "dros@9", "sg_ips@0.2", "sg_dr@0.2"]
+    asked = {"estimators": names, "families": ["sg"], "per": "request", "reward_min": -9, "reward_max": 9}
+    one, two = (estimate_from_parquet(*two_files, tmp_path / str(how), one_pass=how, **asked) for how in (True, False))
+    assert [(r["estimator"], r["method"]) for r in one] == [(r["estimator"], r["method"]) for r in two]
+    for a, b in zip(one, two, strict=True):
+        tolerance = 1e-3 if a["estimator"] in ("beta_ips", "cressie_read") else 1e-12  # these weigh shards, not users
+        assert a["value"] == pytest.approx(b["value"], rel=tolerance), a["estimator"]
+        if b["standard_error"] is not None:
+            assert a["standard_error"] == pytest.approx(b["standard_error"], rel=0.15), a["estimator"]
+    curve = pl.read_parquet(tmp_path / "True" / "curve.parquet")
+    assert set(curve["family"]) == {"clip", "sg"}
+    assert curve["bias_bound"].is_not_null().all()
+    with pytest.raises(InputError, match="sums cannot tell replay"):
+        estimate_from_parquet(*two_files, tmp_path / "out", one_pass=True, estimators=["replay"])
+    with pytest.raises(InputError, match="no family 'so'"):
+        estimate_from_parquet(*two_files, tmp_path / "out", families=["so"])
 
 
 def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
