@@ -576,9 +576,9 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
         if verdict["unavailable"]:
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
         for one in verdict.get("plan", ()):
+            of_users = "" if one["users"] is None else f" of {one['users']:,} users"
             typer.echo(
-                f"  plan: {one['requests']:,} {unit}s of {one['users']:,} users, "
-                f"{one['exploration']:.0%} of them served by {policy}"
+                f"  plan: {one['requests']:,} {unit}s{of_users}, {one['exploration']:.0%} of them served by {policy}"
             )
     told = next(iter(verdicts.values()))["propensities"]
     typer.echo(f"Propensities: {propensity_sentence(told)}")

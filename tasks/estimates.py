@@ -14,11 +14,11 @@ from rlrec.errors import InputError
 from rlrec.ope.comparison import Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
-from rlrec.ope.planning import Plan, plan
+from rlrec.ope.planning import MIXTURES, Plan, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments
 from rlrec.ope.summary import EXACT, needed
-from rlrec.ope.transforms import FAMILIES, Family
+from rlrec.ope.transforms import FAMILIES, Family, Transform
 from rlrec.ope.validation import KINDS, Kind, policies
 from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
@@ -115,7 +115,6 @@ class Question:
             "--kind": self.kind != "item_position",
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
             "--by": self.by is not None,
-            "--plan": self.half_width is not None,
         }
         return tuple(option for option, is_asked in asked.items() if is_asked)
 
@@ -266,7 +265,7 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
         unit=question.unit,
         cluster=question.cluster,
         reward_range=question.reward_range,
-        transforms=needed(question.estimators or (), question.curves(EXACT)),
+        transforms=transforms_of(question),
     )
     for policy, stats in found:
         yield Answer(
@@ -283,7 +282,14 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
             ),
             summed_stats(policy, "sndr" if stats.has_model else "snips", stats),
             logged_stats(stats),
+            plans=() if question.half_width is None else plan_of_stats(stats, question.half_width, question.level),
         )
+
+
+def transforms_of(question: Question) -> tuple[Transform, ...]:
+    """What sums must be made under."""
+    of_plan = () if question.half_width is None else MIXTURES
+    return tuple(dict.fromkeys((*needed(question.estimators or (), question.curves(EXACT)), *of_plan)))
 
 
 def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:

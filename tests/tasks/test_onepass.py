@@ -12,7 +12,7 @@ from rlrec.ope.statistics import Stats
 from rlrec.ope.streaming import stats_of_batches
 from rlrec.ope.transforms import Transform
 from tasks.database import connect
-from tasks.estimates import estimate_from_parquet
+from tasks.estimates import Answer, Question, estimate_from_parquet, from_rows, from_sums
 from tasks.onepass import optional_columns, stats_of_parquet
 from tests.ope.test_statistics import ANY
 from tests.ope.test_streaming import POSITIONS, log
@@ -118,23 +118,29 @@ def two_files(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
 
 
-def test_estimators_and_curves_by_name_are_those_of_memory(two_files, tmp_path):
+def both(logs: Path, targets: Path | None, **given) -> list[list[Answer]]:
+    """The answers of one pass and of memory, without the files and the page that are made of them."""
+    question = Question(**given)
+    return [list(answers(logs, targets, question, {})) for answers in (from_sums, from_rows)]
+
+
+def test_what_is_asked_by_name_is_answered_as_in_memory(two_files, tmp_path):
     names = ["dm", "beta_ips", "clipped_ips@3", "dr_clip@3", "switch_dr@3", "dros@9", "sg_ips@0.2", "sg_dr@0.2"]
-    asked = {"estimators": names, "families": ["sg"], "per": "request", "reward_min": -9, "reward_max": 9}
-    one, two = (estimate_from_parquet(*two_files, tmp_path / str(how), one_pass=how, **asked) for how in (True, False))
-    assert [(r["estimator"], r["method"]) for r in one] == [(r["estimator"], r["method"]) for r in two]
-    for a, b in zip(one, two, strict=True):
-        tolerance = 1e-3 if a["estimator"] in ("beta_ips", "cressie_read") else 1e-12  # these weigh shards, not users
-        assert a["value"] == pytest.approx(b["value"], rel=tolerance), a["estimator"]
-        if b["standard_error"] is not None:
-            assert a["standard_error"] == pytest.approx(b["standard_error"], rel=0.15), a["estimator"]
-    curve = pl.read_parquet(tmp_path / "True" / "curve.parquet")
-    assert set(curve["family"]) == {"clip", "sg"}
-    assert curve["bias_bound"].is_not_null().all()
+    asked = {"estimators": names, "families": ["sg"], "half_width": 0.1, "reward_min": -9, "reward_max": 9}
+    for one, two in zip(*both(*two_files, per="request", **asked), strict=True):
+        assert one.policy == two.policy
+        for a, b in zip(one.evaluation.records, two.evaluation.records, strict=True):
+            assert (a.estimator, a.method) == (b.estimator, b.method)
+            tolerance = 1e-3 if a.estimator in ("beta_ips", "cressie_read") else 1e-12  # these weigh shards, not users
+            assert a.value == pytest.approx(b.value, rel=tolerance), a.estimator
+            assert a.standard_error == pytest.approx(b.standard_error, rel=0.15, nan_ok=True), a.estimator
+        assert set(one.evaluation.curve["family"]) == {"clip", "sg"}
+        assert one.evaluation.curve["bias_bound"].is_not_null().all()
+        assert [p.requests for p in one.plans] == pytest.approx([p.requests for p in two.plans], rel=0.3)
     with pytest.raises(InputError, match="sums cannot tell replay"):
-        estimate_from_parquet(*two_files, tmp_path / "out", one_pass=True, estimators=["replay"])
+        both(*two_files, estimators=["replay"])
     with pytest.raises(InputError, match="no family 'so'"):
-        estimate_from_parquet(*two_files, tmp_path / "out", families=["so"])
+        Question(families=["so"])
 
 
 def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
