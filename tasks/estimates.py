@@ -16,13 +16,12 @@ from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
 from rlrec.ope.planning import MIXTURES, Plan, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.segments import Segment, segments
+from rlrec.ope.segments import Segment, segments, segments_of_stats
 from rlrec.ope.summary import EXACT, needed
 from rlrec.ope.transforms import FAMILIES, Family, Transform
 from rlrec.ope.validation import KINDS, Kind, policies
-from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
-from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
+from tasks.feedback import ESTIMANDS, UNITS, Unit, chosen_column, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
@@ -114,7 +113,6 @@ class Question:
             "--loggers": self.loggers is not None,
             "--kind": self.kind != "item_position",
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
-            "--by": self.by is not None,
         }
         return tuple(option for option, is_asked in asked.items() if is_asked)
 
@@ -266,8 +264,9 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
         cluster=question.cluster,
         reward_range=question.reward_range,
         transforms=transforms_of(question),
+        by=question.by,
     )
-    for policy, stats in found:
+    for policy, stats, parts in found:
         yield Answer(
             policy,
             evaluate_stats(
@@ -282,6 +281,7 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
             ),
             summed_stats(policy, "sndr" if stats.has_model else "snips", stats),
             logged_stats(stats),
+            segments_of_stats(parts, question.level),
             plans=() if question.half_width is None else plan_of_stats(stats, question.half_width, question.level),
         )
 
@@ -308,9 +308,7 @@ def labels(log: pl.LazyFrame, question: Question, *, file: Path) -> np.ndarray:
     Raises:
         InputError: the column is not there, or differs within a request.
     """
-    column = FEEDBACK_NAMES.get(question.by or "", question.by or "")
-    if column not in (names := log.collect_schema().names()):
-        raise InputError("no such column", file=file, column=column, remedy=f"choose among: {', '.join(names)}")
+    column = chosen_column(question.by or "", log.collect_schema().names(), file=file)
     if question.unit == "row":
         rows = log.select("request", "position", label=pl.col(column).cast(pl.String)).sort("request", "position")
         return rows.collect()["label"].to_numpy()

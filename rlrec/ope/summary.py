@@ -99,6 +99,13 @@ def steadied(stats: Stats, requests: Float64[Array, "U"]) -> Summed:
     return Summed(found, stats.units)
 
 
+def closed_form(found: Estimate, shards: int, level: float) -> Interval:
+    """The estimate ± t·error."""
+    error, method = found.standard_error, "delta" if is_ratio(found.base) else "student"
+    margin = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2)) * error
+    return Interval(method, level, found.value - margin, found.value + margin, "asymptotic", error)
+
+
 def intervals_of(
     stats: Stats, found: Sequence[Summed], level: float, *, seed: int, replicates: int = REPLICATES
 ) -> list[tuple[Interval, ...]]:
@@ -108,12 +115,10 @@ def intervals_of(
     times = resamples(shards, replicates, np.random.default_rng(seed))
     drawn = (times @ requests)[:, None]
     means: dict[tuple[str | None, float | None], Array] = {}
-    upper = float(stdtrit(max(shards - 1, 1), 0.5 + level / 2))
     intervals: list[tuple[Interval, ...]] = []
     for summed in found:
         one = summed.estimate
-        method, margin = "delta" if is_ratio(one.base) else "student", upper * one.standard_error
-        closed = Interval(method, level, one.value - margin, one.value + margin, "asymptotic", one.standard_error)
+        closed = closed_form(one, shards, level)
         if not one.resampled:
             intervals.append((closed,))
             continue

@@ -143,6 +143,37 @@ def test_what_is_asked_by_name_is_answered_as_in_memory(two_files, tmp_path):
         Question(families=["so"])
 
 
+@pytest.mark.parametrize("per", ["row", "request"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_parts_of_the_log_are_those_of_memory(two_files, tmp_path, per, apart):
+    logs, targets = two_files
+    device = pl.when(pl.col("user") % 3 == 0).then(pl.lit("phone")).otherwise(pl.lit("web"))
+    pl.read_parquet(logs).with_columns(device=device).write_parquet(logs)
+    if not apart:
+        log().with_columns(device=device).write_parquet(logs)
+    for one, two in zip(*both(logs, targets if apart else None, by="device", per=per), strict=True):
+        assert [part.segment for part in one.segments] == [part.segment for part in two.segments] == ["web", "phone"]
+        for a, b in zip(one.segments, two.segments, strict=True):
+            assert (a.estimator, a.n, a.level) == (b.estimator, b.n, b.level)
+            assert (a.value, a.logging_value, a.ess) == pytest.approx((b.value, b.logging_value, b.ess), rel=1e-12)
+            assert a.high - a.low == pytest.approx(b.high - b.low, rel=0.15)
+
+
+def test_parts_that_are_none_are_refused(tmp_path):
+    cases = {
+        "no such column": ("gone", pl.lit("a"), "row"),
+        "rows without a segment": ("device", pl.when(pl.col("event") == 7).then(None).otherwise(pl.lit("a")), "row"),
+        "more than 1,000 segments": ("device", pl.col("event") + 5_000, "row"),
+        "requests belong to several segments": ("device", pl.col("position"), "request"),
+    }
+    for says, (by, device, per) in cases.items():
+        many = pl.concat([log(), log().with_columns(pl.col("event", "request") + 900)])
+        many.with_columns(device=device).write_parquet(tmp_path / "log.parquet")
+        with pytest.raises(InputError, match=says) as caught:
+            list(from_sums(tmp_path / "log.parquet", None, Question(by=by, per=per), {}))
+        assert caught.value.remedy
+
+
 def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
     one = estimate_from_parquet(*two_files, tmp_path / "one", one_pass=True)
     two = estimate_from_parquet(*two_files, tmp_path / "two", one_pass=False)
