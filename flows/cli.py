@@ -289,6 +289,14 @@ def estimate(
             "confidence_sequence, betting, bootstrap_basic, bootstrap_bca, bootstrap_blocks (with --cluster DAY)."
         ),
     ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A family of the curve beside clip, repeat as needed: switch, os, sg, power.  [default: all; in one "
+            "pass switch, as each other one costs 40 more sets of sums]",
+            show_default=False,
+        ),
+    ] = None,
     planned_users: Annotated[
         int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
     ] = None,
@@ -381,6 +389,7 @@ def estimate(
             cluster=cluster,
             estimators=estimator,
             methods=interval,
+            families=family,
             planned_users=planned_users,
             by=by,
             half_width=plan,
@@ -669,9 +678,9 @@ def describe_estimates(records: Sequence[Mapping[str, Any]], verdicts: Mapping[s
         if verdict["unavailable"]:
             typer.echo(f"  not judged: {', '.join(verdict['unavailable'])}")
         for one in verdict.get("plan", ()):
+            of_users = "" if one["users"] is None else f" of {one['users']:,} users"
             typer.echo(
-                f"  plan: {one['requests']:,} {unit}s of {one['users']:,} users, "
-                f"{one['exploration']:.0%} of them served by {policy}"
+                f"  plan: {one['requests']:,} {unit}s{of_users}, {one['exploration']:.0%} of them served by {policy}"
             )
     told = next(iter(verdicts.values()))["propensities"]
     typer.echo(f"Propensities: {propensity_sentence(told)}")

@@ -16,15 +16,16 @@ from rlrec.ope.codes import KINDS, Kind
 from rlrec.ope.comparison import LOGGING, Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
-from rlrec.ope.planning import Plan, plan
+from rlrec.ope.planning import MIXTURES, Plan, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.segments import Segment, segments
+from rlrec.ope.segments import Segment, segments, segments_of_stats
 from rlrec.ope.selection import Grade, gate, worst_of
-from rlrec.ope.transforms import FAMILIES
+from rlrec.ope.summary import EXACT, needed
+from rlrec.ope.transforms import FAMILIES, Family, Transform
 from rlrec.ope.validation import policies, require_columns
 from rlrec.tables import FEEDBACK_NAMES
 from tasks.artifacts import aside, digest_of
-from tasks.feedback import ESTIMANDS, UNITS, Unit, completed, renamed
+from tasks.feedback import ESTIMANDS, UNITS, Unit, chosen_column, completed, renamed
 from tasks.provenance import propensities_of
 
 IN_MEMORY_ROWS = 5_000_000  # beyond, the columns and all that is computed beside them take gigabytes
@@ -57,6 +58,7 @@ class Question:
     `loggers` holds every logging policy's probability of every shown item: their mixture stands for the propensity.
     The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
     `cluster` names the column whose values are independent of each other; None is the user, else the request.
+    `families` are those of the curve beside clip; None is all of them, in one pass those that cost nothing.
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
     `items` is a table whose column `item` (or `action`) holds every action there can be; `serving` the digest of the
     configuration that will serve, which the targets' `serving_digest` must be.
@@ -79,6 +81,7 @@ class Question:
     cluster: str | None = None
     estimators: Sequence[str] | None = None
     methods: Sequence[str] | None = None
+    families: Sequence[str] | None = None
     planned_users: int | None = None
     by: str | None = None
     half_width: float | None = None
@@ -103,6 +106,8 @@ class Question:
             raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
         if self.kind not in KINDS:
             raise InputError(f"no kind of probability {self.kind!r}", remedy=f"choose among: {', '.join(KINDS)}")
+        if strange := sorted(set(self.families or ()) - set(FAMILIES)):
+            raise InputError(f"no family {strange[0]!r}", remedy=f"choose among: {', '.join(FAMILIES)}")
         if self.per is not None and self.per not in UNITS:
             raise InputError(f"no mean per {self.per!r}", remedy=f"choose among: {', '.join(UNITS)}")
         if "bootstrap_blocks" in (self.methods or ()) and self.cluster is None:
@@ -138,6 +143,10 @@ class Question:
         """Both ends, or none."""
         return None if self.reward_min is None or self.reward_max is None else (self.reward_min, self.reward_max)
 
+    def curves(self, usual: Sequence[Family]) -> Sequence[Family]:
+        """The families asked for, or the usual ones; clip, which verdict and page read, is always there."""
+        return cast("Sequence[Family]", tuple(dict.fromkeys(("clip", *(self.families or usual)))))
+
     @property
     def needs_rows(self) -> tuple[str, ...]:
         """What sums cannot answer, by its option."""
@@ -145,10 +154,7 @@ class Question:
             "--loggers": self.loggers is not None,
             "--kind": self.kind != "item_position",
             "--actions": self.actions is not None,
-            "--estimator": bool(self.estimators),
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
-            "--by": self.by is not None,
-            "--plan": self.half_width is not None,
             "--items": self.items is not None,
             "--serving": self.serving is not None,
         }
@@ -285,7 +291,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 rounds,
                 target_policy=policy,
                 truth=question.truth.get(policy),
-                families=FAMILIES,
+                families=question.curves(FAMILIES),
                 estimators=question.estimators,
                 methods=question.methods,
                 planned_users=question.planned_users,
@@ -316,14 +322,18 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
         unit=question.unit,
         cluster=question.cluster,
         reward_range=question.reward_range,
+        transforms=transforms_of(question),
+        by=question.by,
     )
-    for policy, stats in found:
+    for policy, stats, parts in found:
         yield Answer(
             policy,
             evaluate_stats(
                 stats,
                 target_policy=policy,
                 truth=question.truth.get(policy),
+                families=question.curves(EXACT),
+                estimators=question.estimators,
                 reward_range=question.reward_range,
                 max_weight=question.max_weight,
                 resampled_choices=RESAMPLED_CHOICES,
@@ -331,7 +341,15 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
             ),
             summed_stats(policy, "sndr" if stats.has_model else "snips", stats),
             logged_stats(stats),
+            segments_of_stats(parts, question.level),
+            plans=() if question.half_width is None else plan_of_stats(stats, question.half_width, question.level),
         )
+
+
+def transforms_of(question: Question) -> tuple[Transform, ...]:
+    """What sums must be made under."""
+    of_plan = () if question.half_width is None else MIXTURES
+    return tuple(dict.fromkeys((*needed(question.estimators or (), question.curves(EXACT)), *of_plan)))
 
 
 def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:
@@ -384,9 +402,7 @@ def labels(log: pl.LazyFrame, question: Question, *, file: Path) -> np.ndarray:
     Raises:
         InputError: the column is not there, or differs within a request.
     """
-    column = FEEDBACK_NAMES.get(question.by or "", question.by or "")
-    if column not in (names := log.collect_schema().names()):
-        raise InputError("no such column", file=file, column=column, remedy=f"choose among: {', '.join(names)}")
+    column = chosen_column(question.by or "", log.collect_schema().names(), file=file)
     if question.unit == "row":
         rows = log.select("request", "position", label=pl.col(column).cast(pl.String)).sort("request", "position")
         return rows.collect()["label"].to_numpy()

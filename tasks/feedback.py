@@ -29,11 +29,7 @@ def roles(names: Collection[str], unit: Unit, cluster: str | None, *, file: obje
     request = "request" if "request" in names else "event"
     user = "user" if "user" in names else request
     if cluster is not None:
-        user = FEEDBACK_NAMES.get(cluster, cluster)
-        if user not in names:
-            raise InputError(
-                "no such column to cluster by", file=file, column=cluster, remedy=f"choose among: {', '.join(names)}"
-            )
+        user = chosen_column(cluster, names, file=file)
     if "position" in names:
         return {"request": request, "user": user, "position": "position"}
     if unit == "request" and request == "request":
@@ -44,6 +40,18 @@ def roles(names: Collection[str], unit: Unit, cluster: str | None, *, file: obje
             remedy="number the rows of each request, or ask for the mean over rows: --per row",
         )
     return {"request": "event", "user": user, "position": None}
+
+
+def chosen_column(asked: str, names: Collection[str], *, file: object) -> str:
+    """A column asked for by either of its names, by ours.
+
+    Raises:
+        InputError: it is not there.
+    """
+    ours = FEEDBACK_NAMES.get(asked, asked)
+    if ours not in names:
+        raise InputError("no such column", file=file, column=asked, remedy=f"choose among: {', '.join(names)}")
+    return ours
 
 
 def renamed(frame: pl.LazyFrame, *, file: object) -> pl.LazyFrame:

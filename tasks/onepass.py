@@ -14,12 +14,24 @@ from rlrec.errors import InputError
 from rlrec.ope.codes import SAMPLING
 from rlrec.ope.diagnostics import SMALLEST_TAIL, tail_shape, tail_size
 from rlrec.ope.rounds import LARGEST
-from rlrec.ope.statistics import BUCKETS, BUCKETS_PER_OCTAVE, FIRST_OCTAVE, SHARDS, SUMS, Stats
+from rlrec.ope.segments import MOST_SEGMENTS, require_few
+from rlrec.ope.statistics import (
+    BENT_SUMS,
+    BUCKETS,
+    BUCKETS_PER_OCTAVE,
+    FIRST_OCTAVE,
+    NOTHING_PREDICTED,
+    SHARDS,
+    SUMS,
+    Stats,
+)
+from rlrec.ope.transforms import Transform
 from rlrec.ope.validation import reward_flags
 from rlrec.tables import spelled
 from tasks.database import connect, rows_of, run
-from tasks.feedback import Unit, roles
+from tasks.feedback import Unit, chosen_column, roles
 from tasks.queries import (
+    OpeBent,
     OpeCells,
     OpeHeaviest,
     OpeJoined,
@@ -27,6 +39,9 @@ from tasks.queries import (
     OpeRepeatedEvents,
     OpeRequests,
     OpeRising,
+    OpeSegmentNames,
+    OpeSegmentRequests,
+    OpeSegments,
     OpeShown,
     OpeUnfitRows,
     Query,
@@ -62,6 +77,7 @@ class Files:
     connection: duckdb.DuckDBPyConnection
     unit: Unit = "request"
     cluster: str | None = None
+    by: str | None = None
 
     def name(self, place: Path, relation: str, *, is_log: bool = True) -> None:
         """Let statements read a file or folder as `relation`."""
@@ -79,6 +95,11 @@ class Files:
         if is_log:
             for role, column in roles(list(found), self.unit, self.cluster, file=place).items():
                 columns[role] = ConstantExpression(1) if column is None else ColumnExpression(found[column])
+            if self.by is not None:
+                own = chosen_column(self.by, list(found), file=place)
+                columns["segment"] = ColumnExpression(found[own]).cast("VARCHAR")
+            else:
+                columns["segment"] = ConstantExpression(None)
         wide.select(*(column.alias(ours) for ours, column in columns.items())).create_view(relation)
 
 
@@ -99,18 +120,23 @@ def stats_of_parquet(
     cluster: str | None = None,
     reward_range: tuple[float, float] | None = None,
     positions: Sequence[int] | None = None,
+    transforms: Sequence[Transform] = (),
+    by: str | None = None,
     file: object = None,
 ) -> Stats:
     """The sums of a log that also holds a target policy's columns. `positions` are those met, unless more may come.
 
-    By `unit` row, each row is a request of its own. `cluster` names the column that is read as the user.
+    `transforms` of the weights, named, have sums too, by one more scan.
+
+    By `unit` row, each row is a request of its own. `cluster` names the column that is read as the user, `by` the one
+    that `parts_of_log` then reads.
 
     Raises:
         InputError: rows that cannot be evaluated, with codes, columns, counts and the first five events.
     """
     file = file or log
     low, high = reward_range or (-LARGEST, LARGEST)
-    Files(optional, connection, unit, cluster).name(log, "feedback")
+    Files(optional, connection, unit, cluster, by).name(log, "feedback")
     shown = OpeShown(target_policy=policy, shards=SHARDS)
     connection.sql(shown.text, params=shown.parameters).create_view("shown")
     found = columns_of(
@@ -145,9 +171,22 @@ def stats_of_parquet(
             rows=whole,
             remedy="log item_position propensities",
         )
-    stats = Stats.empty(len(places), has_model=predicted > 0)
+    stats = Stats.empty(len(places), transforms, has_model=predicted > 0)
     place = np.searchsorted(places, found["position"])
     stats.cells[found["shard"], place, found["bucket"]] = np.column_stack([found[name] for name in SUMS])
+    if transforms:
+        bent = columns_of(
+            OpeBent(
+                families=tuple(one.family for one in transforms),
+                lambdas=tuple(repr(one.parameter) for one in transforms),
+            ),
+            connection,
+        )
+        sums = np.column_stack([bent[name] for name in BENT_SUMS])
+        place = np.searchsorted(places, bent["position"])
+        for one in transforms:
+            rows = (bent["family"] == one.family) & (bent["parameter"] == one.parameter)
+            stats.bent[one][bent["shard"][rows], place[rows]] = sums[rows]
     requests = requests_of(connection, file)
     stats.requests[requests["shard"]] = requests["requests"]
     size = tail_size(count)
@@ -156,9 +195,45 @@ def stats_of_parquet(
         stats,
         max_weight=float(found["max_weight"].max()),
         estimated_rows=int(found["estimated"].sum()),
+        predicted=(float(found["least"].min()), float(found["greatest"].max())) if predicted else NOTHING_PREDICTED,
         k_hat=tail_shape(heaviest[::-1]) if SMALLEST_TAIL <= size < count else np.nan,
     )
     return stats.by_row() if unit == "row" else stats
+
+
+def parts_of_log(
+    whole: Stats, connection: duckdb.DuckDBPyConnection, unit: Unit, by: str, file: object
+) -> dict[str, Stats]:
+    """The sums of each part of the log that `whole` was made from: one bucket holds all weights.
+
+    Raises:
+        InputError: too many parts, rows without one, or requests that belong to several.
+    """
+    positions = whole.cells.shape[1]
+    require_few(len(rows_of(OpeSegmentNames(), connection, MOST_SEGMENTS + 1)), positions)
+    found = columns_of(OpeSegments(by_row=unit == "row"), connection)
+    lacking = np.array([name is None for name in found["segment"].tolist()], dtype=bool)
+    if missing := int(found["rows"][lacking].sum()):
+        raise InputError(
+            "rows without a segment", file=file, column=by, rows=missing, remedy="fill the column, or name such rows"
+        )
+    requests = found | {"requests": found["rows"]}
+    if positions > 1:
+        requests = columns_of(OpeSegmentRequests(), connection)
+        if wrong := int(requests["several_segments"].sum()):
+            raise InputError(
+                "requests belong to several segments", file=file, column=by, rows=wrong, remedy="one value per request"
+            )
+    place = np.searchsorted(np.unique(found["position"]), found["position"])
+    sums = np.column_stack([found[name] for name in SUMS])
+    parts: dict[str, Stats] = {}
+    for name in np.unique(found["segment"]).tolist():
+        cells, counts = np.zeros((SHARDS, positions, 1, len(SUMS))), np.zeros(SHARDS)
+        rows, own = found["segment"] == name, requests["segment"] == name
+        cells[found["shard"][rows], place[rows], 0] = sums[rows]
+        counts[requests["shard"][own]] = requests["requests"][own]
+        parts[name] = Stats(counts, cells, whole.max_weight, whole.has_model)
+    return parts
 
 
 def requests_of(connection: duckdb.DuckDBPyConnection, file: object) -> dict[str, np.ndarray]:
@@ -193,8 +268,12 @@ def stats_by_policy(
     unit: Unit = "request",
     cluster: str | None = None,
     reward_range: tuple[float, float] | None = None,
-) -> Iterator[tuple[str, Stats]]:
-    """Each target policy and its sums. A log apart from its targets is joined on disk first, policy by policy.
+    transforms: Sequence[Transform] = (),
+    by: str | None = None,
+) -> Iterator[tuple[str, Stats, dict[str, Stats]]]:
+    """Each target policy, its sums, and those of each part of the log by the column `by`.
+
+    A log apart from its targets is joined on disk first, policy by policy.
 
     Raises:
         InputError: files that are not Parquet, columns that are missing, rows that cannot be evaluated.
@@ -204,7 +283,7 @@ def stats_by_policy(
         optional = optional_columns(scratch)
         place = ", ".join(str(file) for file in (logs, targets) if file is not None)
         try:
-            files = Files(optional, connection, unit, cluster)
+            files = Files(optional, connection, unit, cluster, by)
             files.name(targets or logs, "targets", is_log=False)
             if targets is not None:
                 files.name(logs, "log")
@@ -219,9 +298,11 @@ def stats_by_policy(
                     unit=unit,
                     cluster=cluster if targets is None else None,  # what was joined has it as its user
                     reward_range=reward_range,
+                    transforms=transforms,
+                    by=by if targets is None or by is None else "segment",
                     file=place,
                 )
-                yield policy, stats
+                yield policy, stats, {} if by is None else parts_of_log(stats, connection, unit, by, place)
         except duckdb.BinderException as fault:
             raise InputError(
                 f"required columns are missing: {first_line(fault)}", file=place, remedy="docs/ope.md has both tables"

@@ -359,6 +359,37 @@ class OpeCells(Query):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpeBent(Query):
+    """The sums under transforms of the weights, given as pairs of a family and a parameter."""
+
+    file = "ope/bent.sql"
+    families: tuple[str, ...]
+    lambdas: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeSegmentNames(Query):
+    """The parts of a log."""
+
+    file = "ope/segment_names.sql"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeSegments(Query):
+    """The sums of each part of a log, by shard of users and, unless each row is a request, position."""
+
+    file = "ope/segments.sql"
+    by_row: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeSegmentRequests(Query):
+    """The requests of each part and shard, where they have several rows."""
+
+    file = "ope/segment_requests.sql"
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpeRising(Query):
     """The requests of each shard, by comparing each row to the one before: without memory, if the log is in order."""
 

@@ -24,13 +24,20 @@ def outcome_range(base: Base, rounds: Rounds) -> float:
     IPS max(|lo|, |hi|) · SNIPS hi - lo · DR max(hi, q̂) - min(lo, q̂) · SNDR both lengths added, since r - q̂ moves by
     either. Predictions for items never shown are taken to lie in the range of the declared rewards and those seen.
     """
-    if rounds.reward_range is None or rounds.sample_weight is not None:
+    if rounds.sample_weight is not None:
         return np.nan
-    low, high = rounds.reward_range
+    seen = rounds.predicted[rounds.mask]
+    return worst_outcome(base, rounds.reward_range, (float(seen.min()), float(seen.max())))
+
+
+def worst_outcome(base: Base, reward_range: tuple[float, float] | None, predicted: tuple[float, float]) -> float:
+    """The same from the ranges alone; `predicted` is that of the predictions seen."""
+    if reward_range is None:
+        return np.nan
+    low, high = reward_range
     if not needs_model(base):
         return max(abs(low), abs(high)) if base == "ips" else high - low
-    seen = rounds.predicted[rounds.mask]
-    reach = max(high, float(seen.max())) - min(low, float(seen.min()))
+    reach = max(high, predicted[1]) - min(low, predicted[0])
     return reach if base == "dr" else reach + (high - low)
 
 

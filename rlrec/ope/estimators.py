@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from rlrec.errors import InputError
 from rlrec.ope.rounds import Rounds, over_positions
 from rlrec.ope.statistics import Base, is_ratio, needs_model
-from rlrec.ope.transforms import Family, transformed
+from rlrec.ope.transforms import Family, Transform, transformed
 
 Array = np.ndarray
 
@@ -45,12 +45,7 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
     Influence of a self-normalised position: share·ŵ(x - D)/mean(ŵ) + D(shown - share), with x = r or r - q̂ and
     D = Σ ŵx / Σ ŵ. Source: Swaminathan & Joachims 2015 (SNIPS); Dudík et al. 2011 (DR).
     """
-    if needs_model(base) and rounds.q_hat is None:
-        raise InputError(
-            f"{base} needs a reward model",
-            column="q_hat, q_hat_target",
-            remedy="add both columns to the targets, or use ips or snips",
-        )
+    require_model(base, has_model=rounds.q_hat is not None)
     direct = rounds.direct_total if needs_model(base) else np.zeros(1)
     if base == "dm":
         return rounds.linearised(direct, float(direct.mean()))
@@ -71,6 +66,20 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
     influence = (weights * (outcome - level)) @ scale
     phi = influence + (float(level.sum()) if rounds.full else rounds.counts @ level) + direct
     return rounds.linearised(phi, float(direct.mean()))
+
+
+def require_model(base: Base, *, has_model: bool) -> None:
+    """Refuse an estimator that lacks predictions.
+
+    Raises:
+        InputError: it does.
+    """
+    if needs_model(base) and not has_model:
+        raise InputError(
+            f"{base} needs a reward model",
+            column="q_hat, q_hat_target",
+            remedy="add both columns to the targets, or use ips or snips",
+        )
 
 
 def estimate(
@@ -96,7 +105,7 @@ def ips(rounds: Rounds) -> Estimate:
 
 def clipped_ips(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k min(w, λ) r. Source: Ionides 2008."""
-    return estimate("ips", rounds, family="clip", parameter=parameter, name="clipped_ips")
+    return tuned("clipped_ips", rounds, parameter)
 
 
 def snips(rounds: Rounds) -> Estimate:
@@ -121,27 +130,27 @@ def sndr(rounds: Rounds) -> Estimate:
 
 def dr_clip(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k q̂_π + min(w, λ)(r - q̂). Source: Su et al. 2020 (pessimistic shrinkage)."""
-    return estimate("dr", rounds, family="clip", parameter=parameter, name="dr_clip")
+    return tuned("dr_clip", rounds, parameter)
 
 
 def switch_dr(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k q̂_π + w 1{w ≤ λ}(r - q̂). Source: Wang et al. 2017, SWITCH with the doubly robust part."""
-    return estimate("dr", rounds, family="switch", parameter=parameter, name="switch_dr")
+    return tuned("switch_dr", rounds, parameter)
 
 
 def dros(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k q̂_π + λw/(w² + λ)(r - q̂). Source: Su et al. 2020 (optimistic shrinkage)."""
-    return estimate("dr", rounds, family="os", parameter=parameter, name="dros")
+    return tuned("dros", rounds, parameter)
 
 
 def sg_ips(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k w/(1 - λ + λw) r. Source: Metelli et al. 2021."""
-    return estimate("ips", rounds, family="sg", parameter=parameter, name="sg_ips")
+    return tuned("sg_ips", rounds, parameter)
 
 
 def sg_dr(rounds: Rounds, parameter: float) -> Estimate:
     """mean Σ_k q̂_π + w/(1 - λ + λw)(r - q̂). Source: Metelli et al. 2021, applied to the residual."""
-    return estimate("dr", rounds, family="sg", parameter=parameter, name="sg_dr")
+    return tuned("sg_dr", rounds, parameter)
 
 
 def beta_ips(rounds: Rounds) -> Estimate:
@@ -154,11 +163,16 @@ def beta_ips(rounds: Rounds) -> Estimate:
     phi = contributions("ips", rounds, rounds.weights)
     by_user, centred = rounds.per_cluster(surplus), rounds.per_cluster(phi - phi.mean())
     centred_surplus = by_user - surplus.mean() * rounds.cluster_sizes
-    spread = float(centred_surplus @ centred_surplus)
-    beta = float(centred @ centred_surplus) / spread if spread > 0 else 0.0
+    beta = steadiest(centred, centred_surplus)
     phi = phi - beta * rounds.linearised(surplus, float(surplus.mean()))
     error = float(np.std(phi, ddof=1)) / np.sqrt(len(phi)) if len(phi) > 1 else np.nan
     return Estimate("beta_ips", "ips", float(phi.mean()), error, phi, parameter=beta, resampled=False)
+
+
+def steadiest(centred: Float64[Array, "C"], surplus: Float64[Array, "C"]) -> float:
+    """The β that makes Σ (centred - β surplus)² least; 0 where all weights are 1."""
+    spread = float(surplus @ surplus)
+    return float(centred @ surplus) / spread if spread > 0 else 0.0
 
 
 def replay(rounds: Rounds) -> Estimate:
@@ -181,15 +195,21 @@ def replay(rounds: Rounds) -> Estimate:
     return Estimate("replay", "snips", float(phi.mean()), float(np.std(phi)) / np.sqrt(len(phi)), phi, weights=weights)
 
 
-UNTUNED: dict[str, Callable[[Rounds], Estimate]] = {"ips": ips, "snips": snips, "dm": dm, "dr": dr, "sndr": sndr}
-TUNED: dict[str, Callable[[Rounds, float], Estimate]] = {
-    "clipped_ips": clipped_ips,
-    "dr_clip": dr_clip,
-    "switch_dr": switch_dr,
-    "dros": dros,
-    "sg_ips": sg_ips,
-    "sg_dr": sg_dr,
+UNTUNED: dict[Base, Callable[[Rounds], Estimate]] = {"ips": ips, "snips": snips, "dm": dm, "dr": dr, "sndr": sndr}
+TUNED: dict[str, tuple[Base, Family]] = {
+    "clipped_ips": ("ips", "clip"),
+    "dr_clip": ("dr", "clip"),
+    "switch_dr": ("dr", "switch"),
+    "dros": ("dr", "os"),
+    "sg_ips": ("ips", "sg"),
+    "sg_dr": ("dr", "sg"),
 }
+
+
+def tuned(name: str, rounds: Rounds, parameter: float) -> Estimate:
+    """One of `TUNED`."""
+    base, family = TUNED[name]
+    return estimate(base, rounds, family=family, parameter=parameter, name=name)
 
 
 def named(name: str, rounds: Rounds) -> Estimate:
@@ -198,12 +218,29 @@ def named(name: str, rounds: Rounds) -> Estimate:
     Raises:
         InputError: there is none of this name, or a parameter is missing, superfluous or no number.
     """
-    plain = UNTUNED | {"beta_ips": beta_ips, "replay": replay}
-    base, _, parameter = name.partition("@")
-    if name in plain:
-        return plain[name](rounds)
+    if (special := SPECIAL.get(name)) is not None:
+        return special(rounds)
+    base, transform = form_of(name)
+    return UNTUNED[base](rounds) if transform is None else tuned(name.partition("@")[0], rounds, transform.parameter)
+
+
+SPECIAL: dict[str, Callable[[Rounds], Estimate]] = {"beta_ips": beta_ips, "replay": replay}
+"""Those that are no base under a transform."""
+
+
+def form_of(name: str) -> tuple[Base, Transform | None]:
+    """The base and the transform of an estimator's name that is none of `SPECIAL`.
+
+    Raises:
+        InputError: there is none of this name, or a parameter is missing, superfluous or no number.
+    """
+    for base in UNTUNED:
+        if name == base:
+            return base, None
+    stem, _, parameter = name.partition("@")
     try:
-        return TUNED[base](rounds, float(parameter))
+        base, family = TUNED[stem]
+        return base, Transform(family, float(parameter))
     except (KeyError, ValueError):
-        known = ", ".join([*plain, *(f"{tuned}@NUMBER" for tuned in TUNED)])
+        known = ", ".join([*UNTUNED, *SPECIAL, *(f"{one}@NUMBER" for one in TUNED)])
         raise InputError(f"no estimator {name!r}", remedy=f"choose among: {known}") from None

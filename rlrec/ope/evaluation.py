@@ -26,7 +26,15 @@ from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.selection import LARGEST_Z, RULES, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
-from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, intervals_of, likelihood_of
+from rlrec.ope.summary import (
+    EXACT,
+    curve_of_stats,
+    diagnose_stats,
+    estimate_of,
+    histogram_of,
+    intervals_of,
+    likelihood_of,
+)
 from rlrec.ope.transforms import Family
 
 ESTIMAND = "expected sum of rewards over the positions of a request"
@@ -158,6 +166,8 @@ def evaluate_stats(
     level: float = 0.95,
     seed: int = 0,
     replicates: int = REPLICATES,
+    families: Sequence[Family] = EXACT,
+    estimators: Sequence[str] | None = None,
     reward_range: tuple[float, float] | None = None,
     max_weight: float | None = None,
     resampled_choices: int = 0,
@@ -165,19 +175,26 @@ def evaluate_stats(
     input_digest: str | None = None,
     code_version: str | None = None,
 ) -> Evaluation:
-    """`evaluate` from sums: shards of users stand for users, the curve is of clip alone; see `rlrec.ope.summary`."""
+    """`evaluate` from sums: shards of users stand for users; see `rlrec.ope.summary`.
+
+    `families` and `estimators` need in the sums what `rlrec.ope.summary.needed` says of them.
+    """
     bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
-    estimates = {
-        base: Estimate(base, base, stats.value(base), stats.standard_error(base), np.empty(0)) for base in bases
-    }
-    both = intervals_of(stats, bases, level, seed=seed, replicates=replicates)
-    answers = [Answer(base, estimates[base].value, interval) for base in bases for interval in both[base]]
+    found = {name: estimate_of(name, stats) for name in (bases if estimators is None else estimators)}
+    estimates = {name: summed.estimate for name, summed in found.items()}
+    intervals = intervals_of(stats, list(found.values()), level, seed=seed, replicates=replicates)
+    answers = [
+        Answer(one.estimator, one.value, interval, one.parameter)
+        for one, its in zip(estimates.values(), intervals, strict=True)
+        for interval in its
+    ]
     if reward_range is not None:
         answers.append(Answer("cressie_read", *likelihood_of(stats, level, reward_range, max_weight)))
     curves = [
-        clip_curve(
+        curve_of_stats(
             stats,
             base,
+            family,
             level=level,
             truth=truth,
             reward_range=reward_range,
@@ -186,13 +203,14 @@ def evaluate_stats(
             seed=seed,
         )
         for base in bases
+        for family in families
     ]
     seen = diagnose_stats(stats, level)
     about = About(target_policy, level, stats.n, seen.clusters, seed, truth, input_digest, code_version, estimand)
     notes = (f"read in one pass: {seen.clusters} shards of users stand for users",)
-    skipped = () if stats.has_model else tuple(filter(needs_model, REPORTED))
+    skipped = () if estimators or stats.has_model else tuple(filter(needs_model, REPORTED))
     weights = histogram_of(stats)
-    return concluded(about, dict(estimates), answers, seen, curves, stats.logging_value, skipped, notes, weights)
+    return concluded(about, estimates, answers, seen, curves, stats.logging_value, skipped, notes, weights)
 
 
 def remarks(seen: Diagnostics) -> tuple[str, ...]:

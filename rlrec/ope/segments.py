@@ -3,6 +3,7 @@
 Many parts, many intervals: each is taken at 1 - α/m, so that all m hold at once (Bonferroni; parts share few users).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.intervals import clustered
 from rlrec.ope.models import part
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.statistics import Stats
+from rlrec.ope.summary import closed_form, estimate_of
 
 Array = np.ndarray
 MOST_SEGMENTS = 1_000
@@ -45,8 +48,7 @@ def segments(rounds: Rounds, label: Shaped[Array, "N"], level: float = 0.95) -> 
     if missing := sum(one is None for one in label.tolist()):
         raise InputError("requests without a segment", rows=missing, remedy="fill the column, or name such requests")
     names, code, sizes = np.unique(label.astype(str), return_inverse=True, return_counts=True)
-    if len(names) > MOST_SEGMENTS:
-        raise InputError(f"{len(names):,} segments", remedy=f"group them: {MOST_SEGMENTS:,} at most")
+    require_few(len(names))
     found: list[Segment] = []
     for number in np.argsort(-sizes, kind="stable").tolist():
         own = part(rounds, code == number)
@@ -68,3 +70,43 @@ def segments(rounds: Rounds, label: Shaped[Array, "N"], level: float = 0.95) -> 
             )
         )
     return found
+
+
+def segments_of_stats(parts: Mapping[str, Stats], level: float = 0.95) -> list[Segment]:
+    """The same from the sums of each part, shards for users.
+
+    Raises:
+        InputError: more than `MOST_SEGMENTS` parts.
+    """
+    require_few(len(parts))
+    found: list[Segment] = []
+    for name, stats in sorted(parts.items(), key=lambda part: (-part[1].n, part[0])):
+        shards = int(stats.present.sum())
+        one = estimate_of("sndr" if stats.has_model else "snips", stats).estimate
+        interval = closed_form(one, shards, 1 - (1 - level) / len(parts))
+        found.append(
+            Segment(
+                segment=name,
+                estimator=one.estimator,
+                value=one.value,
+                logging_value=stats.logging_value,
+                standard_error=interval.standard_error,
+                low=interval.low,
+                high=interval.high,
+                level=level,
+                n=stats.n,
+                n_clusters=shards,
+                ess=stats.effective_sample_size,
+            )
+        )
+    return found
+
+
+def require_few(count: int, positions: int = 1) -> None:
+    """Refuse more parts than a reader, or the memory for their sums by position, has room for.
+
+    Raises:
+        InputError: there are.
+    """
+    if count > (most := max(1, MOST_SEGMENTS // positions)):
+        raise InputError(f"more than {most:,} segments", remedy=f"group them: {most:,} at most")

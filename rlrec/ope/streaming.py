@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from jaxtyping import Float64, Int64
 from rlrec.errors import InputError
 from rlrec.ope.codes import SAMPLING
 from rlrec.ope.rounds import LARGEST, SMALLEST
-from rlrec.ope.statistics import LOW_BITS, SHARDS, Stats, shard_of, tally
+from rlrec.ope.statistics import LOW_BITS, NOTHING_PREDICTED, SHARDS, Stats, shard_of, tally, widened
+from rlrec.ope.transforms import Transform
 
 Array = np.ndarray
 
@@ -19,8 +21,10 @@ COLUMNS = ("request", "user", "position", "reward", "propensity", "target_probab
 PREDICTIONS = ("q_hat", "q_hat_target")
 
 
-def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
+def stats_of_batches(batches: Iterable[Any], positions: Sequence[int], transforms: Sequence[Transform] = ()) -> Stats:
     """The sums of all batches, in the memory of one batch and one Stats; `positions` are those that may occur.
+
+    `transforms` are those to be asked about besides the clip curve and the switch curve.
 
     A batch is a `pyarrow.RecordBatch` or anything else that polars takes over without copying. Rows come in the order
     of their requests. With both predictions present, DM, DR and SNDR have values.
@@ -30,8 +34,8 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
             number of rows.
     """
     places = np.array(sorted(positions))
-    total = Stats.empty(len(places))
-    requests, cells, largest, has_model = total.requests, total.cells, 0.0, True
+    total = Stats.empty(len(places), transforms)
+    requests, largest, has_model, predicted = total.requests, 0.0, True, NOTHING_PREDICTED
     last: Any = None
     for given in batches:
         batch = pl.DataFrame(given)
@@ -67,9 +71,11 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int]) -> Stats:
         weight = numbers["target_probability"] / numbers["propensity"]
         nothing = np.zeros(len(batch))
         direct, prediction = numbers.get("q_hat_target", nothing), numbers.get("q_hat", nothing)
-        tally(cells, shard, place, weight, numbers["reward"], direct, prediction)
+        tally(total, shard, place, weight, numbers["reward"], direct, prediction)
         largest = max(largest, float(weight.max()))
-    return Stats(requests, cells, largest, has_model)
+        predicted = widened(predicted, (float(prediction.min()), float(prediction.max())))
+    predicted = predicted if has_model else NOTHING_PREDICTED
+    return replace(total, max_weight=largest, has_model=has_model, predicted=predicted)
 
 
 def checked(batch: pl.DataFrame, name: str) -> Float64[Array, "N"]:

@@ -1,12 +1,20 @@
 """Weight transforms: five families that trade variance for bias, each ending in the untouched weight."""
 
-from typing import Literal, assert_never, get_args
+from typing import Literal, NamedTuple, assert_never, get_args
 
 import numpy as np
 from jaxtyping import Float64
 
 Family = Literal["clip", "switch", "os", "sg", "power"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
+class Transform(NamedTuple):
+    """A member of a family."""
+
+    family: Family
+    parameter: float
+
 
 GRID_POINTS = 40  # of the curve, between the ends; docs/ope.md shows how to read it
 GRID_START = 0.05  # quantile of the positive weights where the grid begins

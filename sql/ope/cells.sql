@@ -1,6 +1,6 @@
 -- Grain: one row per shard of users, position and bucket of weights that has rows: the cells of rlrec.ope.statistics.
--- Columns: shard, position, bucket, rows, the sums of that module, max_weight, and counts of rows: unfit, predicted,
--- estimated (propensities of a model), whole (propensities of whole slates)
+-- Columns: shard, position, bucket, rows, the sums of that module, max_weight, least and greatest (prediction), and
+-- counts of rows: unfit, predicted, estimated (propensities of a model), whole (propensities of whole slates)
 with logged as (
     select
         rows_of_all.position,
@@ -65,6 +65,8 @@ select
     fsum(prediction) as prediction,
     fsum(weight * prediction) as weighted_prediction,
     max(weight) as max_weight,
+    min(prediction) as least,
+    max(prediction) as greatest,
     count_if(unfit) as unfit,
     count_if(predicted) as predicted,
     count_if(estimated) as estimated,

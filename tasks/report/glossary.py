@@ -136,8 +136,8 @@ COLUMNS = {
     "λ": "How far weights may go. At one end little noise and more bias; at the other weights are untouched.",
     "Bias bound": "The most that bending the weights can have shifted the estimate, judged from the data alone.",
     "Shift on this log": "The estimate with bent weights minus that with untouched ones: close to the bias, but noisy.",
-    "MSE bound, SLOPE, SLOPE++": "Rules that choose λ: least variance + bias bound²; the last λ whose interval meets those of "
-    "all stronger ones, or, stricter, whose value stays near theirs.",
+    "MSE bound, SLOPE, SLOPE++": "Rules that choose λ: least variance + bias bound²; the last λ whose "
+    "interval meets those of all stronger ones, or, stricter, whose value stays near theirs.",
     "KL": "How far the fine-tuned policy has moved from its pretrained reference.",
     "Entropy": "How spread out the policy's choices are; at 0 it always shows the same slate.",
     "Degenerate groups": "Share of sampled groups whose slates all earn the same reward: they teach nothing.",

@@ -27,7 +27,8 @@ from tasks.report.sheetgrids import (
 from tasks.report.wording import rule_text
 
 EXPLAINED = (
-    "Difference", "ESS", "Largest weight", "Verdict", "λ", "Bias bound", "Shift on this log", "MSE bound, SLOPE, SLOPE++",
+    "Difference", "ESS", "Largest weight", "Verdict", "λ", "Bias bound", "Shift on this log",
+    "MSE bound, SLOPE, SLOPE++",
 )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import (
-    TUNED,
     UNTUNED,
     beta_ips,
     clipped_ips,
@@ -23,6 +22,7 @@ from rlrec.ope.estimators import (
     sg_ips,
     sndr,
     snips,
+    tuned,
 )
 from rlrec.ope.estimators import switch_dr as switch
 from rlrec.ope.intervals import cluster_error
@@ -33,7 +33,7 @@ PARAMETERS = {"clipped_ips": 2.0, "dr_clip": 2.0, "switch_dr": 1.5, "dros": 3.0,
 ALL = {
     **UNTUNED,
     "beta_ips": beta_ips,
-    **{name: partial(TUNED[name], parameter=value) for name, value in PARAMETERS.items()},
+    **{name: partial(tuned, name, parameter=value) for name, value in PARAMETERS.items()},
 }
 
 
@@ -66,7 +66,7 @@ def test_reference_points(reference, twelve):
         if name == "balanced_ips_given_weights":
             found = estimate("snips", twelve, family="clip", parameter=float(parameter))
         else:
-            found = TUNED[name](twelve, float(parameter)) if parameter else UNTUNED[name](twelve)
+            found = tuned(name, twelve, float(parameter)) if parameter else UNTUNED[name](twelve)
         assert found.value == pytest.approx(expected, rel=1e-9), key
         checked += 1
     assert checked == 20

@@ -4,8 +4,9 @@ import pytest
 from rlrec.errors import InputError
 from rlrec.ope.estimators import ips
 from rlrec.ope.intervals import clustered
-from rlrec.ope.planning import plan
+from rlrec.ope.planning import MIXTURES, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.statistics import Stats
 from tests.ope.test_estimators import random_rounds
 from tests.ope.worlds import TWO_CONTEXTS, Bandit
 
@@ -42,11 +43,22 @@ def test_users_who_come_back_count_for_less():
     assert two.users == pytest.approx(two.requests / 20, abs=1)
 
 
+@pytest.mark.parametrize("k", [1, 2])
+def test_sums_plan_what_rows_plan(k):
+    rounds = random_rounds(0, k=k, cluster=np.arange(40) % 15)  # each of so few users has a shard of its own
+    whole, sums = plan(rounds, 0.1), plan_of_stats(Stats.of(rounds, MIXTURES), 0.1)
+    assert [one.exploration for one in sums] == [one.exploration for one in whole]
+    assert [one.requests for one in sums] == pytest.approx([one.requests for one in whole], abs=1)
+    assert {one.users for one in sums} == {None}
+
+
 def test_slates_are_planned_without_exploration_and_nonsense_is_refused():
     assert [one.exploration for one in plan(random_rounds(0, k=2), 0.1)] == [0.0]
     rounds = random_rounds(0)
     for given in ({"half_width": 0.0}, {"half_width": 0.1, "shares": [1.0]}):
         with pytest.raises(InputError, match="positive half width"):
             plan(rounds, **given)
+    with pytest.raises(InputError, match="positive half width"):
+        plan_of_stats(Stats.of(rounds, MIXTURES), -1.0)
     with pytest.raises(InputError, match="one user"):
         plan(random_rounds(0, cluster=np.zeros(40)), 0.1)

@@ -1,9 +1,14 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import snips
-from rlrec.ope.segments import segments
+from rlrec.ope.models import part
+from rlrec.ope.segments import segments, segments_of_stats
+from rlrec.ope.statistics import Stats
+from tests.ope.test_statistics import ragged
 from tests.ope.worlds import TWO_CONTEXTS
 
 
@@ -33,10 +38,22 @@ def test_all_parts_are_covered_at_once():
     assert 0.85 <= np.mean(hits) <= 0.96
 
 
+@pytest.mark.parametrize("k", [1, 2])
+def test_sums_of_parts_say_what_rows_say(k):
+    rounds = ragged(0, 200, k, users=30)  # each of so few users has a shard of its own
+    label = np.where(rounds.cluster % 3 == 0, "phone", "web")
+    parts = {name: Stats.of(part(rounds, label == name)) for name in ("phone", "web")}
+    for one, two in zip(segments_of_stats(parts), segments(rounds, label), strict=True):
+        assert asdict(one) == {
+            name: value if isinstance(value, str) else pytest.approx(value, rel=1e-9)
+            for name, value in asdict(two).items()
+        }
+
+
 def test_missing_labels_and_too_many_are_refused():
     rounds = TWO_CONTEXTS.sample(1_100, np.random.default_rng(0))
     with pytest.raises(InputError, match="without a segment") as caught:
         segments(rounds, np.array([None, "a"] * 550, dtype=object))
     assert caught.value.rows == 550
-    with pytest.raises(InputError, match="1,100 segments"):
+    with pytest.raises(InputError, match="more than 1,000 segments"):
         segments(rounds, np.arange(1_100))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -5,14 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlrec.errors import InputError
 from rlrec.ope.diagnostics import diagnose
-from rlrec.ope.estimators import UNTUNED, estimate
+from rlrec.ope.estimators import UNTUNED, Estimate, estimate
 from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.statistics import (
     BUCKETS,
     SHARDS,
+    Bent,
     Stats,
+    below_edges,
     bucket_of,
     edges,
     influence,
@@ -21,6 +25,7 @@ from rlrec.ope.statistics import (
     unit_sums,
     value_of,
 )
+from rlrec.ope.transforms import Transform
 from tests.ope.test_estimators import columns_of, random_rounds
 
 
@@ -73,16 +78,54 @@ def test_chunks_do_not_show(monkeypatch):
 
 
 @pytest.mark.parametrize("base", UNTUNED)
-def test_a_clip_at_a_buckets_edge_is_exact(base):
+def test_clip_and_switch_at_a_buckets_edge_are_exact(base):
     rounds = ragged(2, 200, 2, users=30)
+    half = np.where(rounds.mask & (np.arange(2) == 1), rounds.propensity / 2, rounds.target_probability)
+    rounds = replace(rounds, target_probability=half)  # weights of 0.5, which is an edge
     stats = Stats.of(rounds)
-    requests = stats.requests[stats.present]
     for edge in (0, 12, 16, 20, 40):
-        limit = float(edges()[edge])
-        bent, units = estimate(base, rounds, family="clip", parameter=limit), stats.clipped(edge)
-        assert value_of(base, units.sum(axis=0) / stats.n) == pytest.approx(bent.value, rel=1e-12, abs=1e-15)
-        error = unit_error(influence(base, units, requests), stats.n)
-        assert error == pytest.approx(cluster_error(bent.contributions, rounds), rel=1e-9)
+        for family, limit in (("clip", edges()[edge]), ("switch", below_edges()[edge])):
+            bent = estimate(base, rounds, family=family, parameter=float(limit))
+            same_estimate(stats, stats.under(Transform(family, float(limit))), bent, rounds)
+
+
+ANY = [
+    Transform(*one) for one in (("clip", 1.7), ("switch", 1.0), ("os", 3.0), ("sg", 0.3), ("sg", 0.0), ("power", 0.5))
+]
+
+
+@pytest.mark.parametrize("base", UNTUNED)
+def test_a_transform_named_beforehand_is_exact(base):
+    rounds = ragged(2, 200, 2, users=30)
+    stats = Stats.of(rounds, ANY)
+    for transform in ANY:
+        bent = estimate(base, rounds, family=transform.family, parameter=transform.parameter)
+        same_estimate(stats, stats.under(transform), bent, rounds)
+
+
+def same_estimate(stats: Stats, sums: Bent, bent: Estimate, rounds: Rounds) -> None:
+    assert value_of(bent.base, sums.units.sum(axis=0) / stats.n) == pytest.approx(
+        bent.value, rel=1e-12, abs=1e-15, nan_ok=True
+    )
+    error = unit_error(influence(bent.base, sums.units, stats.requests[stats.present]), stats.n)
+    assert error == pytest.approx(cluster_error(bent.contributions, rounds), rel=1e-9, nan_ok=True)
+
+
+def test_transforms_merge_if_named_for_every_part_and_are_asked_for_if_not():
+    rounds = ragged(2, 60, 3)
+    whole = Stats.of(rounds, ANY)
+    pieces = [Stats.of(part(rounds, rows), ANY) for rows in (slice(0, 20), slice(20, 60))]
+    merged = Stats.empty(3, ANY) + pieces[0] + pieces[1]
+    assert merged.predicted == whole.predicted == (rounds.q_hat[rounds.mask].min(), rounds.q_hat[rounds.mask].max())
+    for transform in ANY:
+        np.testing.assert_allclose(merged.bent[transform], whole.bent[transform], rtol=1e-12, atol=1e-12)
+        by_row = whole.by_row().under(transform)
+        assert by_row.squared == pytest.approx(whole.under(transform).squared)
+        np.testing.assert_allclose(by_row.units[..., 0], whole.under(transform).units.sum(axis=2))
+    with pytest.raises(InputError, match="do not add up"):
+        whole + Stats.of(rounds)
+    with pytest.raises(InputError, match=r"no sums were made for os, λ = 2"):
+        whole.under(Transform("os", 2.0))
 
 
 def test_buckets_lie_between_their_edges():

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -7,6 +9,8 @@ from rlrec.errors import InputError
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.statistics import Stats
 from rlrec.ope.streaming import stats_of_batches
+from rlrec.ope.transforms import Transform
+from tests.ope.test_statistics import ANY
 
 POSITIONS = (1, 2, 3)
 
@@ -32,9 +36,9 @@ def log(count: int = 300, seed: int = 0) -> pl.DataFrame:
     return frame.filter((position == 1) | (g.random(rows) > 0.3))
 
 
-def in_memory(frame: pl.DataFrame) -> Stats:
+def in_memory(frame: pl.DataFrame, transforms: Sequence[Transform] = ()) -> Stats:
     targets = frame.select("event", "target_probability", "q_hat", "q_hat_target", target_policy=pl.lit("new"))
-    return Stats.of(Rounds.from_tables(frame, targets, "new"))
+    return Stats.of(Rounds.from_tables(frame, targets, "new"), transforms)
 
 
 @pytest.mark.parametrize("size", [1, 7, 250, 10_000])
@@ -44,11 +48,14 @@ def test_a_stream_of_record_batches_gives_the_sums_of_memory(size):
         (table := frame.to_arrow()).schema,
         [pa.RecordBatch.from_pylist([], table.schema), *table.to_batches(max_chunksize=size)],
     )
-    found, expected = stats_of_batches(batches, POSITIONS), in_memory(frame)
+    found, expected = stats_of_batches(batches, POSITIONS, ANY), in_memory(frame, ANY)
     np.testing.assert_array_equal(found.requests, expected.requests)
     np.testing.assert_allclose(found.cells, expected.cells, rtol=1e-12, atol=1e-13)
     assert found.max_weight == expected.max_weight
     assert found.has_model
+    assert found.predicted == expected.predicted
+    for transform in ANY:
+        np.testing.assert_allclose(found.bent[transform], expected.bent[transform], rtol=1e-12, atol=1e-13)
 
 
 def test_days_merge():

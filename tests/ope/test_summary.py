@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rlrec.errors import InputError
 from rlrec.ope.curve import curve
 from rlrec.ope.diagnostics import diagnose, weight_histogram
 from rlrec.ope.estimators import clipped_ips
@@ -12,7 +13,8 @@ from rlrec.ope.evaluation import evaluate, evaluate_stats
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.selection import RULES
 from rlrec.ope.statistics import Stats, edges
-from rlrec.ope.summary import clip_curve, diagnose_stats, histogram_of, likelihood_of
+from rlrec.ope.summary import NAMED, curve_of_stats, diagnose_stats, histogram_of, likelihood_of, needed
+from rlrec.ope.transforms import FAMILIES, identity
 from tests.ope.test_statistics import ragged
 from tests.ope.worlds import TWO_CONTEXTS
 
@@ -39,6 +41,21 @@ def test_few_users_have_a_shard_each_and_the_same_answers_as_in_memory():
     assert "shards" in sums.notes[0]
 
 
+def test_any_estimator_by_name_has_the_intervals_of_memory():
+    rounds = world(users=40)
+    names = ["beta_ips", "dm", "clipped_ips@1.5", "switch_dr@2", "dros@4", "sg_ips@0.3", "sg_dr@0.3"]
+    sums = evaluate_stats(Stats.of(rounds, needed(names)), estimators=names, seed=1)
+    whole = evaluate(rounds, estimators=names, methods=(), seed=1)
+    assert [(r.estimator, r.method) for r in sums.records] == [(r.estimator, r.method) for r in whole.records]
+    for one, two in zip(sums.records, whole.records, strict=True):
+        assert one.value == pytest.approx(two.value, rel=1e-9)
+        assert (one.parameter or 0) == pytest.approx(two.parameter or 0, rel=1e-9)
+        tolerance = 0.1 if "bootstrap" in one.method else 1e-9
+        assert one.high - one.low == pytest.approx(two.high - two.low, rel=tolerance)
+    with pytest.raises(InputError, match="dr needs a reward model"):
+        evaluate_stats(replace(Stats.of(rounds), has_model=False), estimators=["dr"])
+
+
 def test_many_users_share_shards_and_errors_agree_within_their_noise():
     rounds = world(20_000, 5_000)
     stats = Stats.of(rounds)
@@ -49,13 +66,18 @@ def test_many_users_share_shards_and_errors_agree_within_their_noise():
         assert record.standard_error == pytest.approx(two.standard_error, rel=0.12)
 
 
+EVERY = [transform for named in NAMED.values() for transform in named]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("base", ["ips", "snips", "dr", "sndr"])
-def test_the_curve_is_that_of_the_rows_at_the_same_thresholds(base):
-    rounds = ragged(1, 300, 2, users=40)
-    found = clip_curve(Stats.of(rounds), base, truth=0.1)
-    expected = curve(rounds, base, "clip", parameters=found["lambda"].to_numpy(), truth=0.1)
-    assert found["lambda"][0] == 0
-    assert np.isinf(found["lambda"][-1])
+def test_the_curve_is_that_of_the_rows_at_the_same_parameters(base, family):
+    rounds = replace(ragged(1, 300, 2, users=40), reward_range=(-9.0, 9.0), max_weight=25.0)
+    stats = Stats.of(rounds, EVERY)
+    found = curve_of_stats(stats, base, family, truth=0.1, reward_range=(-9.0, 9.0), max_weight=25.0)
+    expected = curve(rounds, base, family, parameters=found["lambda"].to_numpy(), truth=0.1)
+    assert found["lambda"][0] == (1 if family == "sg" else 0)
+    assert found["lambda"][-1] == identity(family)
     assert len(found) > 10
     for column in (
         "value",
@@ -63,6 +85,7 @@ def test_the_curve_is_that_of_the_rows_at_the_same_thresholds(base):
         "se",
         "bias_plugin",
         "mse_plugin_debiased",
+        "bias_bound",
         "ess",
         "mass_missing",
         "ci_low",
@@ -75,38 +98,44 @@ def test_the_curve_is_that_of_the_rows_at_the_same_thresholds(base):
             atol=1e-12,
             err_msg=column,
         )
-    assert np.all(np.diff(found["clipped_share"]) <= 0)
+    if family == "clip":
+        assert np.all(np.diff(found["clipped_share"]) <= 0)
+    else:
+        np.testing.assert_allclose(found["clipped_share"], expected["clipped_share"], rtol=1e-12)
 
 
-def test_bounds_hold_and_are_those_of_shards():
+@pytest.mark.parametrize("base", ["ips", "snips", "dr", "sndr"])
+def test_bounds_hold_and_are_those_of_shards(base):
     rounds = world(users=40)
-    found = clip_curve(Stats.of(rounds), "ips", reward_range=(0.0, 1.0))
-    expected = curve(rounds, "ips", "clip", parameters=found["lambda"].to_numpy())
+    found = curve_of_stats(Stats.of(rounds), base, "clip", reward_range=(0.0, 1.0))
+    expected = curve(rounds, base, "clip", parameters=found["lambda"].to_numpy())
     np.testing.assert_allclose(found["bias_bound"][:-1], expected["bias_bound"][:-1], rtol=1e-9)
-    bent = {
-        limit: (np.minimum(TWO_CONTEXTS.target, limit * TWO_CONTEXTS.logging) * TWO_CONTEXTS.mean).sum(axis=1).mean()
-        for limit in found["lambda"]
-    }
     for row in found.iter_rows(named=True):
-        assert abs(bent[row["lambda"]] - TWO_CONTEXTS.value) <= row["bias_bound"] + 1e-12
+        kept = np.minimum(TWO_CONTEXTS.target, row["lambda"] * TWO_CONTEXTS.logging)
+        outcome = TWO_CONTEXTS.mean - (MODEL if base in ("dr", "sndr") else 0.0)
+        scale = kept.sum(axis=1).mean() if base in ("snips", "sndr") else 1.0
+        if scale == 0:
+            continue
+        bent = (kept * outcome).sum(axis=1).mean() / scale
+        unbent = (TWO_CONTEXTS.target * outcome).sum(axis=1).mean()
+        assert abs(bent - unbent) <= row["bias_bound"] + 1e-12
 
 
 @pytest.mark.parametrize("base", ["ips", "sndr"])
 def test_choices_vary_between_resampled_shards_as_between_resampled_users(base):
     rounds, again = world(users=40), 2_000
-    found = clip_curve(Stats.of(rounds), base, reward_range=(0.0, 1.0), resampled=again, seed=1)
+    found = curve_of_stats(Stats.of(rounds), base, "clip", reward_range=(0.0, 1.0), resampled=again, seed=1)
     points = found["lambda"].to_numpy()
     expected = curve(rounds, base, "clip", parameters=points, resampled=again, seed=1)
     for rule in RULES:
-        if base == "ips" or rule != "mse_bound":  # sums know no bound of SNDR
-            shares, theirs = (one[f"frequency_{rule}"].fill_null(0.0) for one in (found, expected))
-            assert shares.sum() == pytest.approx(1)
-            np.testing.assert_allclose(shares, theirs, atol=5 * np.sqrt(2 * 0.25 / again))
+        shares, theirs = (one[f"frequency_{rule}"].fill_null(0.0) for one in (found, expected))
+        assert shares.sum() == pytest.approx(1)
+        np.testing.assert_allclose(shares, theirs, atol=5 * np.sqrt(2 * 0.25 / again))
 
 
 def test_bounds_know_of_missing_positions():
     rounds = replace(ragged(5, 6_000, 2, users=500), reward_range=(-9.0, 9.0), max_weight=25.0)
-    found = clip_curve(Stats.of(rounds), "ips", reward_range=(-9.0, 9.0), max_weight=25.0)
+    found = curve_of_stats(Stats.of(rounds), "ips", "clip", reward_range=(-9.0, 9.0), max_weight=25.0)
     expected = curve(rounds, "ips", "clip", parameters=found["lambda"].to_numpy())
     assert (expected["bias_bound"] < 18).any()  # below what holds without looking
     for column in ("bias_bound", "mse_bound"):
@@ -154,7 +183,7 @@ def test_degenerate_sums_end_in_records_without_nan(users):
 
 def test_one_is_an_edge():
     rounds = world(200, 40)
-    (at_one,) = clip_curve(Stats.of(rounds), "ips").filter(pl.col("lambda") == 1.0).to_dicts()
+    (at_one,) = curve_of_stats(Stats.of(rounds), "ips", "clip").filter(pl.col("lambda") == 1.0).to_dicts()
     assert at_one["value"] == pytest.approx(clipped_ips(rounds, 1.0).value)
 
 

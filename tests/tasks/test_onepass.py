@@ -10,9 +10,11 @@ import pytest
 from rlrec.errors import InputError
 from rlrec.ope.statistics import Stats
 from rlrec.ope.streaming import stats_of_batches
+from rlrec.ope.transforms import Transform
 from tasks.database import connect
-from tasks.estimates import estimate_from_parquet
+from tasks.estimates import Answer, Question, estimate_from_parquet, from_rows, from_sums
 from tasks.onepass import optional_columns, stats_of_parquet
+from tests.ope.test_statistics import ANY
 from tests.ope.test_streaming import POSITIONS, log
 
 PREDICTED = ("target_probability", "q_hat", "q_hat_target")
@@ -29,6 +31,10 @@ def same(found: Stats, expected: Stats) -> None:
     np.testing.assert_allclose(found.cells, expected.cells, rtol=1e-12, atol=1e-13)
     assert found.max_weight == expected.max_weight
     assert found.has_model == expected.has_model
+    assert found.predicted == expected.predicted
+    assert found.bent.keys() == expected.bent.keys()
+    for transform, sums in expected.bent.items():
+        np.testing.assert_allclose(found.bent[transform], sums, rtol=1e-12, atol=1e-13, err_msg=str(transform))
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -38,7 +44,9 @@ def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
     if text:
         frame = frame.with_columns(pl.format("user-{}", "user").alias("user"))
     stored = frame.sample(fraction=1.0, shuffle=True, seed=1) if shuffled else frame
-    same(database_sums(stored, tmp_path), stats_of_batches([frame], POSITIONS))
+    transforms = [*ANY, *(Transform(*end) for end in (("os", 0.0), ("sg", 1.0), ("power", 0.0), ("clip", np.inf)))]
+    found = database_sums(stored, tmp_path, transforms=transforms)
+    same(found, stats_of_batches([frame], POSITIONS, transforms))
 
 
 def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
@@ -108,6 +116,62 @@ def two_files(tmp_path) -> tuple[Path, Path]:
         ]
     ).sample(fraction=1.0, shuffle=True, seed=0).write_parquet(tmp_path / "targets.parquet")
     return tmp_path / "logs.parquet", tmp_path / "targets.parquet"
+
+
+def both(logs: Path, targets: Path | None, **given) -> list[list[Answer]]:
+    """The answers of one pass and of memory, without the files and the page that are made of them."""
+    question = Question(**given)
+    return [list(answers(logs, targets, question, {})) for answers in (from_sums, from_rows)]
+
+
+def test_what_is_asked_by_name_is_answered_as_in_memory(two_files, tmp_path):
+    names = ["dm", "beta_ips", "clipped_ips@3", "dr_clip@3", "switch_dr@3", "dros@9", "sg_ips@0.2", "sg_dr@0.2"]
+    asked = {"estimators": names, "families": ["sg"], "half_width": 0.1, "reward_min": -9, "reward_max": 9}
+    for one, two in zip(*both(*two_files, per="request", **asked), strict=True):
+        assert one.policy == two.policy
+        for a, b in zip(one.evaluation.records, two.evaluation.records, strict=True):
+            assert (a.estimator, a.method) == (b.estimator, b.method)
+            tolerance = 1e-3 if a.estimator in ("beta_ips", "cressie_read") else 1e-12  # these weigh shards, not users
+            assert a.value == pytest.approx(b.value, rel=tolerance), a.estimator
+            assert a.standard_error == pytest.approx(b.standard_error, rel=0.15, nan_ok=True), a.estimator
+        assert set(one.evaluation.curve["family"]) == {"clip", "sg"}
+        assert one.evaluation.curve["bias_bound"].is_not_null().all()
+        assert [p.requests for p in one.plans] == pytest.approx([p.requests for p in two.plans], rel=0.3)
+    with pytest.raises(InputError, match="sums cannot tell replay"):
+        both(*two_files, estimators=["replay"])
+    with pytest.raises(InputError, match="no family 'so'"):
+        Question(families=["so"])
+
+
+@pytest.mark.parametrize("per", ["row", "request"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_parts_of_the_log_are_those_of_memory(two_files, tmp_path, per, apart):
+    logs, targets = two_files
+    device = pl.when(pl.col("user") % 3 == 0).then(pl.lit("phone")).otherwise(pl.lit("web"))
+    pl.read_parquet(logs).with_columns(device=device).write_parquet(logs)
+    if not apart:
+        log().with_columns(device=device).write_parquet(logs)
+    for one, two in zip(*both(logs, targets if apart else None, by="device", per=per), strict=True):
+        assert [part.segment for part in one.segments] == [part.segment for part in two.segments] == ["web", "phone"]
+        for a, b in zip(one.segments, two.segments, strict=True):
+            assert (a.estimator, a.n, a.level) == (b.estimator, b.n, b.level)
+            assert (a.value, a.logging_value, a.ess) == pytest.approx((b.value, b.logging_value, b.ess), rel=1e-12)
+            assert a.high - a.low == pytest.approx(b.high - b.low, rel=0.15)
+
+
+def test_parts_that_are_none_are_refused(tmp_path):
+    cases = {
+        "no such column": ("gone", pl.lit("a"), "row"),
+        "rows without a segment": ("device", pl.when(pl.col("event") == 7).then(None).otherwise(pl.lit("a")), "row"),
+        "more than 1,000 segments": ("device", pl.col("event") + 5_000, "row"),
+        "requests belong to several segments": ("device", pl.col("position"), "request"),
+    }
+    for says, (by, device, per) in cases.items():
+        many = pl.concat([log(), log().with_columns(pl.col("event", "request") + 900)])
+        many.with_columns(device=device).write_parquet(tmp_path / "log.parquet")
+        with pytest.raises(InputError, match=says) as caught:
+            list(from_sums(tmp_path / "log.parquet", None, Question(by=by, per=per), {}))
+        assert caught.value.remedy
 
 
 def test_one_pass_and_memory_write_the_same_estimates(two_files, tmp_path):
