@@ -76,7 +76,7 @@ def test_a_row_that_stands_for_three_is_three_rows(twice):
 
 
 def test_comparison_segments_and_mean_weight_are_those_of_the_log_written_out(twice):
-    gaps = [compared([summed("t", sndr(one), one, seed=0)], logged(one, seed=0), 0.95, seed=0) for one in twice]
+    gaps = [compared([summed("t", sndr(one), one, seed=0)], [logged(one, seed=0)], 0.95, seed=0) for one in twice]
     for one, other in zip(*gaps, strict=True):
         assert [one[name] for name in ("value", "low", "high")] == pytest.approx(
             [other[name] for name in ("value", "low", "high")]
