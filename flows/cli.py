@@ -396,24 +396,34 @@ def run_pipeline(
 ) -> None:
     """Run the whole pipeline: data, pretraining, RL fine-tuning, evaluation, report, registered model, lists.
 
+    A preset of the kind `exchange` judges two policies from each other's log instead.
+
     What was computed before is found by its content and not made again; after an interruption the same command goes on
     from the last checkpoint.
 
     Example:  rlrec run ml-100k/grpo_slate
 
+    Example:  rlrec run open-bandit/exchange
+
     Example:  rlrec run ml-1m/grpo_slate --data ~/Downloads/ml-1m --set evaluation.seeds=[1]
     """
-    from flows.console import plan_of, run_plan, show_outcome
+    from flows.console import plan_of, run_plan, show_exchange, show_outcome
 
     plan = plan_of(preset, data_path, changes)
     if keys:
         from tasks import presets
 
-        show("Keys of --set", ("key",), [(key,) for key in presets.known_keys()])
+        show("Keys of --set", ("key",), [(key,) for key in presets.known_keys(type(plan))])
         return
-    from flows.pipeline import pipeline
+    match plan.kind:
+        case "exchange":
+            from flows.exchange import exchange
 
-    show_outcome(run_plan(pipeline, plan))
+            show_exchange(run_plan(exchange, plan))
+        case _:
+            from flows.pipeline import pipeline
+
+            show_outcome(run_plan(pipeline, plan))
 
 
 @app.command("recommend")

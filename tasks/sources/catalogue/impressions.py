@@ -8,7 +8,8 @@ from tasks.sources.registry import RawFile
 
 USER_FEATURES = tuple(f"user_feature_{place}" for place in range(4))
 ITEM_FEATURES = tuple(f"item_feature_{place}" for place in range(4))
-CAMPAIGNS, POLICIES = ("all", "men", "women"), ("random", "bts")
+UNIFORM, BTS = "random", "bts"
+CAMPAIGNS, POLICIES = ("all", "men", "women"), (UNIFORM, BTS)
 LONGEST_LIST = 1000  # items: trivago shows at most 25
 LAST_OF_DAY = 86_399_999  # milliseconds after midnight
 ITEM_ACTIONS = (
