@@ -45,7 +45,7 @@ bench: .venv/installed ## Seconds and memory of the pipeline's stages, of ingest
 	$(BIN)/python -m benchmarks.views
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.graphs
-	@if [ -n "$$RLREC_TEST_DATA" ]; then $(BIN)/python -m benchmarks.propensities && $(BIN)/python -m benchmarks.open_bandit; fi
+	@if [ -n "$$RLREC_TEST_DATA" ]; then $(BIN)/python -m benchmarks.propensities; fi
 	$(BIN)/python -m benchmarks.ope
 	$(BIN)/python -m benchmarks.launches
 	$(BIN)/python -m benchmarks.coverage

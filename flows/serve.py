@@ -5,6 +5,7 @@ from typing import Any
 from prefect import serve
 
 from flows.evaluate import evaluate
+from flows.exchange import exchange
 from flows.finetune import finetune
 from flows.increment import increment
 from flows.ingest import ingest
@@ -13,15 +14,16 @@ from flows.pipeline import pipeline
 from flows.pretrain import pretrain
 from tasks import presets
 
-DEFAULT = "ml-100k/grpo_slate"
+DEFAULT, EXCHANGE = "ml-100k/grpo_slate", "open-bandit/exchange"
 
 
 def main() -> None:
     """Serve every flow with the default preset filled in, until stopped."""
-    values: dict[str, Any] = {"plan": presets.load(DEFAULT).model_dump(mode="json")}
+    trained, exchanged = ({"plan": presets.load(name).model_dump(mode="json")} for name in (DEFAULT, EXCHANGE))
+    values: dict[Any, dict[str, Any]] = dict.fromkeys((pipeline, ingest, pretrain, finetune, evaluate), trained)
     deployments = [
-        flow.to_deployment(name="default", parameters=values, concurrency_limit=1)
-        for flow in (pipeline, ingest, pretrain, finetune, evaluate)
+        flow.to_deployment(name="default", parameters=parameters, concurrency_limit=1)
+        for flow, parameters in (values | {exchange: exchanged}).items()
     ]
     deployments += [flow.to_deployment(name="default", concurrency_limit=1) for flow in (increment, judge)]
     serve(*deployments, limit=1)  # pyright: ignore[reportArgumentType] - sync flows give sync deployments

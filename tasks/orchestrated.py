@@ -19,12 +19,24 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
-from tasks import evaluate, evidence, graphs, learn, outcome, promote, publication, recommend, simulate, warehouse
+from tasks import (
+    evaluate,
+    evidence,
+    exchange,
+    graphs,
+    learn,
+    outcome,
+    promote,
+    publication,
+    recommend,
+    simulate,
+    warehouse,
+)
 from tasks import judge as judging
 from tasks.artifacts import Artifact, describe, described
 from tasks.cache import BY_CONTENT, content_key, place
 from tasks.manifest import DataFile
-from tasks.presets import Plan
+from tasks.presets import Exchange, Plan
 from tasks.promote import Registered
 from tasks.report import page
 from tasks.sources import Source, fetch
@@ -104,6 +116,10 @@ heldout = stored(evaluate.heldout, "heldout")
 conclude = stored(outcome.conclude, "results")
 report = stored(page.report, "report")
 recommend_all = stored(recommend.recommend_all, "recommend")
+targets = stored(exchange.targets, "targets")
+answer = stored(exchange.answer, "answer")
+tabulate = stored(exchange.tabulate, "exchange")
+read_beliefs = task(name="beliefs", cache_policy=NO_CACHE, persist_result=False)(exchange.read_beliefs)
 register = task(name="register", cache_policy=NO_CACHE, persist_result=False)(promote.register)
 
 
@@ -138,3 +154,13 @@ def point_to(link: str | None, image: str | None, description: str) -> None:
         create_link_artifact(key="mlflow-run", link=link, link_text="MLflow run", description=description)
     if image is not None:
         create_image_artifact(key="weight-curve", image_url=image, description=description)
+
+
+@task(name="publish-exchange", cache_policy=NO_CACHE, persist_result=False)
+def publish_exchange(plan: Exchange, table: Artifact, answers: Sequence[Artifact], tracking: str | None) -> None:
+    """Put the table on the parent run and on the flow run's page."""
+    link = exchange.publish(plan, table, answers, tracking)
+    headline = "Each policy judged from the other's log, in 1/1,000 per shown item; truth is its own log's mean"
+    create_markdown_artifact(key="exchange", markdown=exchange.markdown(table), description=headline)
+    if link is not None:
+        create_link_artifact(key="mlflow-run", link=link, link_text="MLflow run", description=headline)

@@ -1,11 +1,11 @@
-"""Plan: the typed content of a preset; presets are TOML files that list only what differs from the defaults."""
+"""Plan, Exchange: the typed content of a preset, by its `kind`; the TOML files list only what differs from defaults."""
 
 import difflib
 import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -57,6 +57,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    kind: Literal["training"] = "training"
+    """What sort of preset this is."""
     name: str = "unnamed"
     """The preset that this plan came from."""
     data: Data
@@ -85,6 +87,45 @@ class Plan(BaseModel):
         return self
 
 
+class Judging(BaseModel):
+    """How a policy is judged from another's log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    draws: Annotated[int, Field(ge=1)] = 100_000
+    """Lists that Thompson sampling draws from its beliefs, for its shares at each position."""
+    seed: Annotated[int, Field(ge=0)] = 12_345
+    """Seed of these draws."""
+    folds: Annotated[int, Field(ge=2)] = 3
+    """Folds of users that the reward model is cross-fitted over."""
+    inverse_penalty: Annotated[float, Field(gt=0)] = 100.0
+    """C of the reward model, a logistic regression."""
+    rows: Annotated[int, Field(ge=2)] = 10_000
+    """At most so many rows of each log, the first in time: every item is scored for each of them in memory."""
+    level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Level of every interval."""
+
+
+class Exchange(BaseModel):
+    """Two policies that served at once, each judged from the other's log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: Literal["exchange"] = "exchange"
+    """What sort of preset this is."""
+    name: str = "unnamed"
+    """The preset that this came from."""
+    data: Data
+    """The dataset."""
+    campaigns: Annotated[tuple[Literal["all", "men", "women"], ...], Field(min_length=1)] = ("all", "men", "women")
+    """Which parts of it."""
+    judging: Judging = Judging()
+    """How."""
+
+
+KINDS: dict[str, type[Plan] | type[Exchange]] = {"training": Plan, "exchange": Exchange}
+
+
 def folder() -> Path:
     """Where presets lie: `RLREC_PRESETS`, or the folder shipped with rlrec."""
     shipped = Path(__file__).resolve().parents[1] / "deployments" / "presets"
@@ -96,8 +137,8 @@ def names() -> list[str]:
     return sorted(p.relative_to(folder()).with_suffix("").as_posix() for p in folder().rglob(f"*{SUFFIX}"))
 
 
-def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> Plan:
-    """The Plan of a preset (a name, or a path to a TOML file) with `key=value` changes on top.
+def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> Plan | Exchange:
+    """The typed content of a preset (a name, or a path to a TOML file) with `key=value` changes on top.
 
     Raises:
         InputError: no such preset, no such key (names the nearest), or a value that does not fit.
@@ -110,29 +151,32 @@ def load(preset: str, changes: Sequence[str] = (), path: str | None = None) -> P
             remedy=f"choose one of: {', '.join(names())}; or give the path of a TOML file",
         )
     values = read_toml(file, "preset")
+    model = KINDS.get(kind := values.get("kind", "training"))
+    if model is None:
+        raise InputError(f"there is no kind of preset {kind!r}", file=file, remedy=f"choose one of: {', '.join(KINDS)}")
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
             raise InputError(f"--set {change!r} has no '='", remedy="write --set section.key=value")
-        _put(values, key.strip(), _value(text.strip()))
+        _put(model, values, key.strip(), _value(text.strip()))
     values["name"] = preset
     if path is not None:
         if not Path(path).exists():
             raise InputError("the path of the data does not exist", file=path, remedy="correct --data, or leave it out")
         values.setdefault("data", {})["path"] = path
     try:
-        return Plan.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as fault:
-        raise explained(fault, file, Plan) from fault
+        raise explained(fault, file, model) from fault
 
 
-def known_keys() -> list[str]:
+def known_keys(model: type[BaseModel]) -> list[str]:
     """Every key that `--set` accepts."""
-    return settings.known_keys(Plan)
+    return [key for key in settings.known_keys(model) if key not in ("kind", "name")]
 
 
-def _put(values: dict[str, Any], key: str, value: object) -> None:
-    known = known_keys()
+def _put(model: type[BaseModel], values: dict[str, Any], key: str, value: object) -> None:
+    known = known_keys(model)
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         tail = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]

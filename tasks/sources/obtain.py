@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import shutil
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -21,24 +22,26 @@ from rlrec.splits import Protocol
 from tasks.artifacts import aside, digest_of, home, no_space
 from tasks.sources import network
 from tasks.sources.catalogue import movielens
-from tasks.sources.catalogue.bundle import Feed
+from tasks.sources.catalogue.bundle import Bundle, Collection, Feed
 from tasks.sources.rawfiles import digest_of_raw, locate, located, unpack, verify
-from tasks.sources.registry import DATASETS, MAX_REJECT_SHARE, NO_GENRE, Dataset, Graph, Layout, RawFile, raw_files
+from tasks.sources.registry import DATASETS, MAX_REJECT_SHARE, NO_GENRE, Dataset, Graph, Layout, hashes, raw_files
 
 log = logging.getLogger(__name__)
 
 MAPPING = ".toml"
+TERMS = "TERMS.txt"
 SEEN = "sha256.json"  # in a cache folder: the hashes at download, which also cover files that nobody verified
 
 
 @dataclass(frozen=True)
 class Way:
-    """One public origin: the name of its cache folder, a sentence, its layout, and how to obtain its archive."""
+    """One public origin: its cache folder's name, a sentence, its layout, how to obtain its archive; terms to keep."""
 
     place: str
     origin: str
     layout: str | None
     obtain: Callable[[Path], Path]
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,29 @@ def fetch(name: str, path: Path | None = None) -> Source:
     )
 
 
+def gather(name: str, path: Path | None = None) -> Source:
+    """As `fetch`, but a collection is taken whole: every file of its bundles.
+
+    Raises:
+        InputError: as `fetch`.
+    """
+    from tasks.sources.catalogue.bundles import COLLECTIONS
+
+    if name not in COLLECTIONS:
+        return fetch(name, path)
+    collection = COLLECTIONS[name]
+    parts = [fetch(bundle.name, path) for bundle in collection.bundles]
+    return replace(
+        parts[0],
+        name=name,
+        title=collection.title,
+        feeds=tuple(feed for part in parts for feed in part.feeds),
+        verified=all(part.verified for part in parts),
+        digests={file: digest for part in parts for file, digest in part.digests.items()},
+        tried=tuple(dict.fromkeys(line for part in parts for line in part.tried)),
+    )
+
+
 def own_logs(file: Path) -> Source:
     """Somebody's own logs, as their mapping tells.
 
@@ -144,8 +170,13 @@ def find_bundle(name: str, path: Path | None) -> Source:
     Raises:
         InputError: there is no such source, or a file of it is missing.
     """
-    from tasks.sources.catalogue.bundles import BUNDLES
+    from tasks.sources.catalogue.bundles import BUNDLES, COLLECTIONS
 
+    if name in COLLECTIONS:
+        raise InputError(
+            f"{name} is several sources, each with items of its own",
+            remedy=f"choose one of: {', '.join(bundle.name for bundle in COLLECTIONS[name].bundles)}",
+        )
     if name not in BUNDLES:
         near = difflib.get_close_matches(name, [*DATASETS, *BUNDLES], n=1, cutoff=0.3)
         raise InputError(
@@ -153,12 +184,67 @@ def find_bundle(name: str, path: Path | None) -> Source:
             remedy=f"choose one of: {', '.join([*DATASETS, *BUNDLES])}; or give a mapping of your own logs: logs.toml",
         )
     bundle = BUNDLES[name]
+    collection = next((one for one in COLLECTIONS.values() if bundle in one.bundles), None)
+    if collection is not None:
+        return find_member(bundle, collection, path)
     if path is None or not path.is_dir():
         raise InputError(
             f"{name} is read from a folder of yours, it is not downloaded",
             file=path,
             remedy="give the folder with its raw files: --path FOLDER",
         )
+    return bundled(bundle, path, f"files of the user at {path}")
+
+
+def find_member(bundle: Bundle, collection: Collection, path: Path | None) -> Source:
+    """A bundle of a collection: the user's copy, or the collection's, which is downloaded once for all its bundles.
+
+    Raises:
+        InputError: it is out of reach, or a file is missing, or not the one that was verified.
+    """
+    tried: list[str] = []
+    if path is not None:
+        folder = unpack_local(path, collection.name, collection.files) if path.is_file() else path
+        origin = f"files of the user at {path}"
+    else:
+        way = Way(
+            "sdist",
+            f"PyPI source distribution {collection.requirement}",
+            None,
+            lambda scratch: network.download_sdist(collection.requirement, scratch),
+            collection.licence,
+        )
+        wanted = (collection.name, collection.files, way, collection.files, tried)
+        folder, origin = cached(*wanted) or download(*wanted), way.origin
+        if folder is None:
+            raise InputError(
+                "\n  tried: ".join([f"{collection.name} could not be obtained", *tried]),
+                remedy="connect to the network, or give your own copy, a folder or an archive: --path PATH",
+            )
+    source = bundled(bundle, folder, origin)
+    digests = {feed.form.name: digest_of_raw(feed.file) for feed in source.feeds}
+    verified = all(collection.files[name] == digest for name, digest in digests.items())
+    return replace(source, digests=digests, verified=verified, tried=tuple(tried))
+
+
+def unpack_local(archive: Path, name: str, files: Iterable[str]) -> Path:
+    """The folder with the files of a user's archive."""
+    if not (zipfile.is_zipfile(archive) or tarfile.is_tarfile(archive)):
+        raise InputError(
+            "the path is neither a folder nor a zip archive",
+            file=archive,
+            remedy="give the folder in which the raw files lie",
+        )
+    return unpack(archive, home() / "downloads" / name / f"local-{digest_of(archive)[:12]}", files)
+
+
+def bundled(bundle: Bundle, path: Path, origin: str) -> Source:
+    """The bundle's files in this folder.
+
+    Raises:
+        InputError: a file of it is missing.
+    """
+    name = bundle.name
     feeds: list[Feed] = []
     for part in bundle.parts:
         files = located(path, part.name)
@@ -174,7 +260,7 @@ def find_bundle(name: str, path: Path | None) -> Source:
         name=name,
         title=bundle.title,
         feeds=tuple(feeds),
-        origin=f"files of the user at {path}",
+        origin=origin,
         licence=bundle.licence,
         layout="official",
         no_genre=bundle.no_genre,
@@ -214,13 +300,7 @@ def find_local(dataset: Dataset, path: Path) -> tuple[Layout, Path, tuple[Path, 
         )
     folder = path
     if path.is_file():
-        if not zipfile.is_zipfile(path):
-            raise InputError(
-                "the path is neither a folder nor a zip archive",
-                file=path,
-                remedy="give the folder in which the raw files lie",
-            )
-        folder = unpack(path, home() / "downloads" / dataset.name / f"local-{digest_of(path)[:12]}", dataset)
+        folder = unpack_local(path, dataset.name, raw_files(dataset))
     for layout in dataset.layouts:
         if ratings := locate(folder, layout.ratings.name):
             if items := locate(folder, layout.items.name):
@@ -263,7 +343,8 @@ def find_public(dataset: Dataset, tried: list[str]) -> tuple[Layout, Path, tuple
     ways = [(way, dataset.layout(way.layout)) for way in public_ways(dataset).values() if way.layout]
     for obtain in (cached, download):
         for way, layout in ways:
-            if folder := obtain(dataset, way, (layout.ratings, layout.items), tried):
+            needed = (layout.ratings.name, layout.items.name)
+            if folder := obtain(dataset.name, hashes(dataset), way, needed, tried):
                 return layout, folder, (folder / layout.ratings.name, folder / layout.items.name), way.origin
     raise InputError(
         "\n  tried: ".join([f"{dataset.name} could not be obtained", *tried]),
@@ -284,22 +365,25 @@ def find_knowledge(
         if knowledge and links:
             return graph, (knowledge, links), origin
     way, graph = public_ways(dataset)["wheel"], dataset.wheel.graph
-    forms = (graph.knowledge, graph.links)
+    needed = (graph.knowledge.name, graph.links.name)
     if not published:
         return graph, None, "none, genre triples only: the item file is not the published one that the graph is about"
-    if place := cached(dataset, way, forms, tried) or download(dataset, way, forms, tried):
+    wanted = (dataset.name, hashes(dataset), way, needed, tried)
+    if place := cached(*wanted) or download(*wanted):
         return graph, (place / graph.knowledge.name, place / graph.links.name), way.origin
     log.warning("no knowledge graph for %s, genre triples only: %s", dataset.name, tried[-1])
     return graph, None, f"none, genre triples only: {tried[-1]}"
 
 
-def cached(dataset: Dataset, way: Way, needed: Iterable[RawFile], _tried: list[str]) -> Path | None:
+def cached(
+    name: str, known: Mapping[str, str | None], way: Way, needed: Iterable[str], _tried: list[str]
+) -> Path | None:
     """The folder of an earlier download, every file checked again; nothing when there was none.
 
     Raises:
         InputError: a file changed since. It is not replaced silently: somebody may want to know why.
     """
-    folder = home() / "downloads" / dataset.name / way.place
+    folder = home() / "downloads" / name / way.place
     if not folder.is_dir():
         return None
     remedy = f"delete the folder {folder} and run again: it is fetched anew"
@@ -307,24 +391,26 @@ def cached(dataset: Dataset, way: Way, needed: Iterable[RawFile], _tried: list[s
         seen: dict[str, str] = json.loads((folder / SEEN).read_text())
     except (OSError, ValueError) as fault:
         raise InputError("the download's record of hashes is unreadable", file=folder / SEEN, remedy=remedy) from fault
-    for name in seen | {form.name: "" for form in needed}:
-        verify(folder / name, raw_files(dataset)[name].sha256 or seen.get(name, "unknown"), remedy)
+    for file in seen | dict.fromkeys(needed):
+        verify(folder / file, known[file] or seen.get(file, "unknown"), remedy)
     return folder
 
 
-def download(dataset: Dataset, way: Way, needed: Iterable[RawFile], tried: list[str]) -> Path | None:
+def download(
+    name: str, known: Mapping[str, str | None], way: Way, needed: Iterable[str], tried: list[str]
+) -> Path | None:
     """Download the archive, verify what is inside, keep it in the cache; nothing if it is out of reach.
 
     Raises:
         InputError: the archive came, but a file in it is not the one that was verified; or the disk is full.
     """
-    target = home() / "downloads" / dataset.name / way.place
+    target = home() / "downloads" / name / way.place
     target.parent.mkdir(parents=True, exist_ok=True)
     log.info("fetching the %s", way.origin)
     with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as scratch:
         try:
-            folder = unpack(way.obtain(Path(scratch)), Path(scratch) / "files", dataset)
-            missing = [form.name for form in needed if not (folder / form.name).exists()]
+            folder = unpack(way.obtain(Path(scratch)), Path(scratch) / "files", known)
+            missing = [file for file in needed if not (folder / file).exists()]
             if missing:
                 raise InputError(f"the archive lacks {', '.join(missing)}")
         except (OSError, http.client.HTTPException, InputError) as fault:
@@ -334,11 +420,14 @@ def download(dataset: Dataset, way: Way, needed: Iterable[RawFile], tried: list[
             tried.append(f"{way.origin}: {reason}")
             log.warning("tried the %s", tried[-1])
             return None
-        seen = {file.name: digest_of_raw(file) for file in sorted(folder.iterdir())}
-        for name, digest in seen.items():
+        files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+        seen = {file.relative_to(folder).as_posix(): digest_of_raw(file) for file in files}
+        for file, digest in seen.items():
             remedy = "try again later, or give your own copy: --data PATH (rlrec data fetch: --path PATH)"
-            verify(folder / name, raw_files(dataset)[name].sha256 or digest, remedy, f"{name} in the {way.origin}")
+            verify(folder / file, known[file] or digest, remedy, f"{file} in the {way.origin}")
         with aside(target) as draft:
             shutil.copytree(folder, draft)
             (draft / SEEN).write_text(json.dumps(seen, indent=1))
+            if way.terms:
+                (draft / TERMS).write_text(f"{way.terms}\n", encoding="utf-8")
     return target

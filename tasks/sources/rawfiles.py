@@ -6,18 +6,19 @@ import hashlib
 import io
 import lzma
 import shutil
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import pyarrow as pa
 
 from rlrec.errors import InputError
 from tasks.artifacts import CHUNK, aside
-from tasks.sources.registry import Dataset, raw_files
 
 PACKED = (".gz", ".zst", ".zip")
 """Endings of files that are read as what they hold."""
@@ -119,20 +120,40 @@ def located(folder: Path, pattern: str) -> list[Path]:
     return sorted(found.values())
 
 
-def unpack(archive: Path, target: Path, dataset: Dataset) -> Path:
-    """Write the archive's files of this dataset to `target`, by their own names only, whatever paths it claims."""
+def unpack(archive: Path, target: Path, names: Iterable[str]) -> Path:
+    """Write the archive's files of these names to `target`, by these names only, whatever folders it puts them in.
+
+    Raises:
+        InputError: it is neither a zip nor a tar archive, or damaged.
+    """
     if target.is_dir():
         return target
     try:
-        with zipfile.ZipFile(archive) as zipped, aside(target) as draft:
+        with members(archive) as packed, aside(target) as draft:
             draft.mkdir()
-            members = sorted(zipped.namelist(), key=len, reverse=True)
-            wanted = {Path(member).name: member for member in members if Path(member).name in raw_files(dataset)}
-            for name, member in wanted.items():
-                with zipped.open(member) as packed, (draft / name).open("wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked, CHUNK)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as fault:
+            for name in names:
+                found = [member for member in packed if f"/{member}".endswith(f"/{name}")]
+                if not found:
+                    continue
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                with packed[min(found, key=len)]() as source, (draft / name).open("wb") as unpacked:
+                    shutil.copyfileobj(source, unpacked, CHUNK)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError, NotImplementedError) as fault:
         raise InputError(
             f"the archive cannot be unpacked ({fault})", file=archive, remedy="download it again, or give a folder"
         ) from fault
     return target
+
+
+@contextmanager
+def members(archive: Path) -> Iterator[Mapping[str, Callable[[], IO[bytes]]]]:
+    """The plain files in a zip or tar archive: the path that it claims for each, and how to open it."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tarred:
+            files = [member for member in tarred if member.isfile()]
+            yield {
+                member.name: cast("Callable[[], IO[bytes]]", partial(tarred.extractfile, member)) for member in files
+            }
+    else:
+        with zipfile.ZipFile(archive) as zipped:
+            yield {name: partial(zipped.open, name) for name in zipped.namelist()}

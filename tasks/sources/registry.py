@@ -235,6 +235,11 @@ ML_1M = Dataset(
 DATASETS = {dataset.name: dataset for dataset in (ML_100K, ML_1M)}
 
 
+def hashes(dataset: Dataset) -> dict[str, str | None]:
+    """The verified SHA-256 of every file that the dataset may consist of, where there is one."""
+    return {name: form.sha256 for name, form in raw_files(dataset).items()}
+
+
 def raw_files(dataset: Dataset) -> dict[str, RawFile]:
     """Every file that the dataset may consist of, by name."""
     forms = [form for layout in dataset.layouts for form in (layout.ratings, layout.items, layout.users)]

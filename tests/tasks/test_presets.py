@@ -20,6 +20,7 @@ def test_an_unknown_preset_names_the_nearest():
 
 def test_changes_are_typed_values():
     plan = presets.load("ml-100k/grpo_slate", ["fine_tuning.group=4", "evaluation.seeds=[7]", "fine_tuning.reward=ips"])
+    assert isinstance(plan, presets.Plan)
     assert (plan.fine_tuning.group, plan.evaluation.seeds, plan.fine_tuning.reward) == (4, (7,), "ips")
 
 
@@ -55,9 +56,23 @@ def test_a_stage_without_its_algorithm_is_told_which_there_are(tmp_path):
     with pytest.raises(InputError, match=r"'pretraining\.algorithm' is missing") as fault:
         presets.load(str(file))
     assert fault.value.remedy == "choose one of: 'bpr', 'graph_cl'"
-    assert presets.load(str(file), ["pretraining.algorithm=bpr"]).pretraining.algorithm == "bpr"
+    plan = presets.load(str(file), ["pretraining.algorithm=bpr"])
+    assert isinstance(plan, presets.Plan)
+    assert plan.pretraining.algorithm == "bpr"
 
 
 def test_known_keys_cover_both_stages():
-    keys = presets.known_keys()
+    keys = presets.known_keys(presets.Plan)
     assert {"pretraining.epochs", "fine_tuning.epochs", "world.seed", "data.path", "evaluation.seeds"} <= set(keys)
+
+
+def test_each_kind_of_preset_has_keys_of_its_own(tmp_path):
+    plan = presets.load("open-bandit/exchange", ["judging.draws=10", 'campaigns=["men"]'])
+    assert isinstance(plan, presets.Exchange)
+    assert (plan.judging.draws, plan.campaigns) == (10, ("men",))
+    with pytest.raises(InputError, match=r"nearest is 'judging\.draws'"):
+        presets.load("open-bandit/exchange", ["draws=10"])
+    file = tmp_path / "plan.toml"
+    file.write_text('kind = "exchang"\n[data]\nname = "ml-100k"\n')
+    with pytest.raises(InputError, match="no kind of preset 'exchang'"):
+        presets.load(str(file))

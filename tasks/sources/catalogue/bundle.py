@@ -1,5 +1,9 @@
-"""Feed: a raw file to stage. Bundle: the raw files of a source, how each is laid out, which statement stages it."""
+"""Feed: a raw file to stage. Bundle: the raw files of a source, how each is laid out, which statement stages it.
 
+Collection: bundles that are obtained together.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -61,3 +65,18 @@ class Bundle:
     parts: tuple[Kind, ...]
     licence: str
     no_genre: str = ""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Bundles that one source distribution on PyPI carries: opened as an archive, never built, never imported.
+
+    `files` are those that are kept, notices included, with the SHA-256 of each: paths in the archive or their ends.
+    """
+
+    name: str
+    title: str
+    bundles: tuple[Bundle, ...]
+    requirement: str
+    files: Mapping[str, str]
+    licence: str

@@ -1,11 +1,11 @@
-"""BUNDLES: every public source that is read from a folder of the user's, by name."""
+"""BUNDLES: every public source that is read from a folder of the user's, by name; COLLECTIONS of them."""
 
 from dataclasses import replace
 
-from tasks.sources.catalogue.bundle import Bundle
+from tasks.sources.catalogue.bundle import Bundle, Collection
 from tasks.sources.catalogue.checkins import CHECKINS
 from tasks.sources.catalogue.dialogues import DIALOGUES
-from tasks.sources.catalogue.impressions import IMPRESSIONS, RETAILROCKET_PARTS
+from tasks.sources.catalogue.impressions import IMPRESSIONS, OPEN_BANDIT, RETAILROCKET_PARTS
 from tasks.sources.catalogue.knowledge import KNOWLEDGE
 from tasks.sources.catalogue.lists import LISTS
 from tasks.sources.catalogue.logs import LOGS, RETAILROCKET
@@ -21,3 +21,4 @@ BUNDLES: dict[str, Bundle] = {
         WHOLE_RETAILROCKET,
     )
 }  # fmt: skip
+COLLECTIONS: dict[str, Collection] = {OPEN_BANDIT.name: OPEN_BANDIT}
