@@ -212,7 +212,7 @@ class Stats:
 
     def standard_error(self, base: Base) -> float:
         """Clustered by shard; not a number for one shard."""
-        return unit_error(influence(base, self.units, self.requests[self.present]), self.n)
+        return unit_error(influence(base, self.units, self.requests[self.present]), float(self.n))
 
     @property
     def effective_sample_size(self) -> float:
