@@ -4,8 +4,10 @@ import pytest
 
 from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.curve import SCHEMA, curve
-from rlrec.ope.estimators import UNTUNED, estimate
+from rlrec.ope.diagnostics import effective
+from rlrec.ope.estimators import UNTUNED, dr, estimate, snips
 from rlrec.ope.rounds import Rounds
+from rlrec.ope.selection import select
 from rlrec.ope.transforms import FAMILIES, greatest, greatest_excess, grid, identity, transformed
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import Bandit, random_bandit
@@ -33,6 +35,14 @@ def test_reference_curves(reference, twelve):
             if theirs in rows[0]:
                 np.testing.assert_allclose(found[ours], [row[theirs] for row in rows], rtol=1e-9, atol=1e-15)
         np.testing.assert_allclose(np.abs(found["bias_plugin"]), [row["abs_bias_plugin"] for row in rows], atol=1e-12)
+    grid = curve(twelve, "ips", "clip", parameters=np.array([0.5, 1.0, 2.0, 5.0, 10.0, 50.0, np.inf]), level=0.9)
+    tuned = expected["tuning_delta01_grid_05_1_2_5_10_50_inf"]
+    assert grid.sort("mse_plugin", maintain_order=True)["lambda"][0] == tuned["ips_mse"]["lambda_"]
+    chosen = select(grid, "slope")
+    assert chosen is not None
+    assert (chosen.parameter, chosen.value) == pytest.approx(
+        (tuned["ips_slope"]["lambda_"], tuned["ips_slope"]["value"])
+    )
 
 
 def test_closed_form_bandit(reference):
@@ -53,6 +63,17 @@ def test_closed_form_bandit(reference):
         np.testing.assert_allclose(exact["mass_missing"], [row["missing_weight_mass"] for row in rows], atol=1e-6)
         big = curve(world.sample(400_000, g), "ips", family, parameters=points)
         np.testing.assert_allclose(big["variance"] * 400, [row["variance"] for row in rows], rtol=0.05)
+        mse = exact["true_mse"].to_numpy() + big["variance"].to_numpy() * 400
+        np.testing.assert_allclose(mse, [row["mse"] for row in rows], rtol=0.05)
+    expected, shares = case["expected"], world.exact(50)
+    assert world.value == pytest.approx(expected["true_value"])
+    assert shares.reward.mean() == pytest.approx(expected["on_policy_value_of_pi_b"])
+    assert shares.weights.mean() == pytest.approx(expected["E_w"])
+    assert (shares.weights**2).mean() == pytest.approx(expected["E_w2"])
+    assert effective(shares.weights[:, 0]) / 50 == pytest.approx(expected["population_ess_fraction"])
+    log = world.sample(400_000, g, model=world.mean)
+    assert snips(log).standard_error * 20 == pytest.approx(expected["snips_asymptotic_se"], rel=0.02)
+    assert dr(log).standard_error * 20 == pytest.approx(expected["dr_oracle_se"], rel=0.02)
 
 
 def test_columns_and_ends():
@@ -210,3 +231,12 @@ def test_debiased_plugin_takes_the_noise_of_the_difference_off():
     assert row["bias_plugin"] == pytest.approx(d.mean())
     assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
     assert row["mse_plugin_debiased"] < row["mse_plugin"]
+
+
+@pytest.mark.parametrize("family", ["clip", "switch", "os"])
+def test_the_grid_begins_where_a_twentieth_of_the_positive_weights_lies_below(family):
+    weights = np.append(np.random.default_rng(0).lognormal(size=2_000), np.zeros(500))
+    start = grid(weights, family)[1]
+    assert (weights[weights > 0] < (np.sqrt(start) if family == "os" else start)).mean() == pytest.approx(
+        0.05, abs=1e-3
+    )

@@ -14,6 +14,10 @@ def test_reference_values(reference, twelve):
     assert seen.effective_sample_size == pytest.approx(expected["ess"], rel=1e-9)
     assert seen.effective_share == pytest.approx(expected["ess_frac"], rel=1e-9)
     assert seen.max_row_share == pytest.approx(expected["max_w_share"], rel=1e-9)
+    assert seen.max_weight == pytest.approx(expected["max_w"], rel=1e-9)
+    assert twelve.weights.min() == expected["min_w"]
+    assert twelve.weights.sum() == pytest.approx(expected["sum_w"], rel=1e-9)
+    assert seen.rows == expected["n"]
     assert seen.mean_weight == pytest.approx(expected["mean_w"], rel=1e-9)
     assert seen.mean_weight_z == pytest.approx(expected["mean_w_z"], rel=1e-9)
     assert np.isnan(seen.k_hat)

@@ -140,6 +140,19 @@ def test_singleton_users_give_the_row_level_error():
     assert delta.standard_error == pytest.approx(snips(rounds).standard_error * np.sqrt(n / (n - 1)))
 
 
+def test_reference_ends(reference, twelve):
+    """One-sided at 5 % there, two-sided at 90 % here; its largest weight, there the sample's own, declared."""
+    expected = reference["case1_inline_12_rows"]["expected"]["intervals"]
+    declared = replace(twelve, max_weight=7.0)
+    found = ips(declared)
+    for interval, name in (
+        (clustered(found, declared, 0.9), "obp_student_t_lower_ips_delta05"),
+        (hoeffding(found, declared, 0.9), "obp_hoeffding_lower_ips_delta05_xmax_sample"),
+        (empirical_bernstein(found, declared, 0.9), "obp_bernstein_lower_ips_delta05_xmax_sample"),
+    ):
+        assert interval.low == pytest.approx(expected[name], rel=1e-9)
+
+
 def test_reference_bootstrap_error(twelve):
     """At twelve rows the two errors agree only roughly; at two hundred closely."""
     run = runs(200, 1_000)[1]

@@ -41,6 +41,18 @@ def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
     same(database_sums(stored, tmp_path), stats_of_batches([frame], POSITIONS))
 
 
+def test_threads_do_not_show(tmp_path):
+    """Sums are compensated: the order in which threads add rows moves the last digit at most."""
+    log().sample(fraction=1.0, shuffle=True, seed=2).write_parquet(tmp_path / "log.parquet", row_group_size=50)
+    found = []
+    for threads in (1, 2):
+        with connect(tmp_path) as connection:
+            connection.execute(f"set threads = {threads}")
+            found.append(stats_of_parquet(tmp_path / "log.parquet", "target", optional_columns(tmp_path), connection))
+    np.testing.assert_allclose(found[0].cells, found[1].cells, rtol=1e-15)
+    np.testing.assert_array_equal(found[0].requests, found[1].requests)
+
+
 def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
     frame = log().filter(pl.col("position") == 1).drop("q_hat", "q_hat_target")
     found = database_sums(
