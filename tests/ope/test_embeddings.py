@@ -139,8 +139,8 @@ def test_mean_weights_of_equal_rewards_are_ips_itself_and_of_others_admit_what_t
 
 def test_a_contribution_of_mdr_is_what_one_more_row_like_it_adds():
     g = np.random.default_rng(9)
-    tiled = np.tile(np.arange(40), 500)
-    columns = (g.normal(size=40), np.full(40, 0.5), g.uniform(0, 1, 40))
+    tiled = np.tile(np.arange(41), 500)
+    columns = (g.normal(size=41), np.full(41, 0.5), g.uniform(0, 1, 41))
     found = marginal_density(Rounds.of(*(column[tiled] for column in columns)), bins=4)
     for row in range(0, 40, 7):
         more = np.append(tiled, row)
