@@ -65,6 +65,8 @@ def test_doubly_robust_is_right_with_a_right_model_less_noisy_and_ordered():
     wild = distribution(rounds, lambda points: (g.random((50, len(points))), g.random((50, len(points)))))
     assert (np.diff(wild.cumulative) >= 0).all()
     assert wild.cumulative[-1] == 1
+    unruly = np.tile([2.0, -1.0, 0.3], (50, 1))
+    np.testing.assert_array_equal(distribution(rounds, lambda _: (0 * unruly, unruly)).cumulative, [0, 1, 1])
 
 
 def test_intervals_of_the_worst_part_cover():
