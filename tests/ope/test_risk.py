@@ -79,6 +79,16 @@ def test_intervals_of_the_worst_part_cover():
     assert 0.82 <= np.mean(hits) <= 0.97
 
 
+def test_a_user_whose_rows_are_repeated_is_still_one_user():
+    rounds, _ = log(100, 3)
+    columns = (rounds.reward, rounds.propensity, rounds.target_probability, rounds.cluster[:, None])
+    reward, p, target, cluster = (np.repeat(column[:, 0], 3) for column in columns)
+    thrice = Rounds.of(reward, p, target, cluster=cluster)
+    (value, once), (again, repeated) = (risk_interval(r, Distribution.mean, 0.9, seed=0) for r in (rounds, thrice))
+    assert again == pytest.approx(value)
+    assert (repeated.low, repeated.high) == pytest.approx((once.low, once.high))
+
+
 def test_no_weight_and_slates_are_refused():
     with pytest.raises(InputError, match="no row has weight"):
         distribution(random_rounds(0, target_probability=np.zeros((40, 1))))
