@@ -83,6 +83,18 @@ def test_a_classifier_of_the_item_finds_the_weights_of_its_kind():
     np.testing.assert_allclose(found.weights[:, 0], each_of(world)[choices.action], rtol=0.1)
 
 
+def test_a_classifier_does_not_know_the_actions_of_its_own_fold():
+    rounds, choices, logging = World(0.0).log(600, 3)
+    fold, features = folds_of_users(rounds, 2), np.eye(3)[KIND[choices.action]]
+    other = np.where(fold == 0, choices.action[::-1], choices.action)
+    before, after = (
+        by_classifier(rounds, choices.target, logging, features, action, fold, LogisticRegression())
+        for action in (choices.action, other)
+    )
+    np.testing.assert_array_equal(before.weights[fold == 0], after.weights[fold == 0])
+    assert (before.weights[fold == 1] != after.weights[fold == 1]).any()
+
+
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_offcem_is_unbiased_where_kinds_alone_are_not(own):
     world = World(own)
