@@ -6,6 +6,7 @@ from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
 from rlrec.ope.curve import SCHEMA, curve
 from rlrec.ope.diagnostics import effective
 from rlrec.ope.estimators import UNTUNED, dr, estimate, snips
+from rlrec.ope.intervals import cluster_error, clustered
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.selection import select
 from rlrec.ope.transforms import FAMILIES, greatest, greatest_excess, grid, identity, transformed
@@ -100,6 +101,32 @@ def test_columns_and_ends():
             ]
     assert curve(rounds, "dr", "clip").row(0, named=True)["value"] == pytest.approx(UNTUNED["dm"](rounds).value)
     assert curve(rounds, "snips", "clip").row(0, named=True)["value"] is None
+
+
+def test_points_are_their_definitions_over_rows_and_users():
+    rounds = random_rounds(5, count=60, k=2, reward_range=(-10.0, 10.0), cluster=np.repeat(np.arange(20), 3))
+    for base in BASES:
+        plain = UNTUNED[base](rounds)
+        (row,) = curve(rounds, base, "clip", parameters=np.array([0.8]), level=0.9).iter_rows(named=True)
+        bent = estimate(base, rounds, family="clip", parameter=0.8)
+        w = np.minimum(rounds.weights, 0.8)
+        assert row["mass_missing"] == pytest.approx(1 - w.mean())
+        assert row["clipped_share"] == pytest.approx((rounds.weights > 0.8).mean())
+        assert row["ess"] == pytest.approx(effective(w.reshape(-1)))
+        assert row["bias_plugin"] == pytest.approx(bent.value - plain.value)
+        interval = clustered(bent, rounds, 0.9)
+        assert (row["se"], row["ci_low"], row["ci_high"]) == pytest.approx(
+            (interval.standard_error, interval.low, interval.high)
+        )
+        assert row["variance"] == pytest.approx(interval.standard_error**2 * 19 / 20)
+        noise = cluster_error(bent.contributions - plain.contributions, rounds) ** 2 * 19 / 20
+        assert row["mse_plugin"] == pytest.approx(row["variance"] + row["bias_plugin"] ** 2)
+        assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, row["bias_plugin"] ** 2 - noise))
+        (surer,) = curve(rounds, base, "clip", parameters=np.array([0.8]), level=0.99).iter_rows(named=True)
+        assert surer["bias_bound"] > row["bias_bound"]
+        assert row["bias_bound"] == pytest.approx(
+            outcome_range(base, rounds) * misplaced_mass(rounds, w, "clip", 0.8, 1 - 0.9, Pilot.of(rounds))
+        )
 
 
 def test_a_larger_threshold_bends_less():

@@ -3,6 +3,8 @@ import pytest
 from scipy.stats import genpareto
 
 from rlrec.ope.diagnostics import diagnose, pareto_shape, weight_histogram
+from rlrec.ope.estimators import dr, ips
+from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import Bandit
@@ -30,7 +32,10 @@ def test_pooled_and_single_positions():
     assert seen.rows == w.size
     assert seen.effective_sample_size == pytest.approx(w.sum() ** 2 / (w**2).sum())
     assert seen.effective_by_position == pytest.approx(w.sum(axis=0) ** 2 / (w**2).sum(axis=0))
+    assert seen.effective_share == pytest.approx(seen.effective_sample_size / w.size)
     assert seen.second_moment == pytest.approx((w**2).mean())
+    errors = [cluster_error(estimator(rounds).contributions, rounds) for estimator in (dr, ips)]
+    assert seen.variance_ratio == pytest.approx((errors[0] / errors[1]) ** 2)
     assert seen.overlap == pytest.approx(np.minimum(w, 1).mean())
 
 
@@ -84,6 +89,7 @@ def test_histogram_keeps_every_row_and_all_weight():
     positive = table.filter(table["high"] > 0)
     assert (positive["weight"] >= positive["low"] * positive["rows"]).all()
     assert (positive["weight"] <= positive["high"] * positive["rows"]).all()
+    np.testing.assert_allclose(positive["high"], positive["low"] * 2**0.25)
     assert table["rows"][0] == (rounds.weights == 0).sum()
 
 
