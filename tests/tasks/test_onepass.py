@@ -41,6 +41,13 @@ def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
     same(database_sums(stored, tmp_path), stats_of_batches([frame], POSITIONS))
 
 
+@pytest.mark.parametrize("columns", [{"user": pl.col("user") * 2**33 + 5}, {"event": pl.int_range(pl.len())}])
+def test_large_user_numbers_and_requests_that_alternate(tmp_path, columns):
+    """A number's high bits decide its shard too; events that rise while requests do not are no proof of order."""
+    stored = log().sort("position", "request").with_columns(**columns)
+    same(database_sums(stored, tmp_path), stats_of_batches([stored.sort("request", "position")], POSITIONS))
+
+
 def test_threads_do_not_show(tmp_path):
     """Sums are compensated: the order in which threads add rows moves the last digit at most."""
     log().sample(fraction=1.0, shuffle=True, seed=2).write_parquet(tmp_path / "log.parquet", row_group_size=50)
@@ -89,9 +96,12 @@ BAD = {
     "OPE004 requests repeat a position": {"position": pl.lit(1)},
     "OPE006 reward": {"reward": pl.col("reward") + 100},
     "OPE007 propensity": {"propensity": pl.lit(None, pl.Float64)},
+    "OPE007 propensity: 900 rows": {"propensity": pl.lit(1.5)},
     "OPE009": {"propensity_kind": pl.lit("slate")},
+    "OPE009 propensities are of whole slates": {"propensity_kind": pl.lit("cascade")},
     "OPE020 target_probability": {"target_probability": pl.lit(None, pl.Float64)},
     "OPE022 target_probability": {"target_probability": pl.lit(float("nan"))},
+    "OPE022 target_probability: 900 rows": {"target_probability": pl.lit(1.5)},
     "OPE024": {"q_hat": pl.when(pl.col("event") == 7).then(None).otherwise("q_hat")},
 }
 
