@@ -62,9 +62,8 @@ def test_threads_do_not_show(tmp_path):
 
 def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
     frame = log().filter(pl.col("position") == 1).drop("q_hat", "q_hat_target")
-    found = database_sums(
-        frame.with_columns(target_policy=pl.lit("target"), propensity_source=pl.lit("estimated")), tmp_path
-    )
+    named = frame.with_columns(target_policy=pl.lit("target"), propensity_source=pl.lit("estimated"))
+    found = database_sums(pl.concat([named, named.with_columns(target_policy=pl.lit("another"))]), tmp_path)
     same(found, stats_of_batches([frame], [1]))
     assert found.estimated_rows == 300
 
