@@ -6,7 +6,7 @@ from rlrec.ope.comparison import compared, logged, logged_stats, ranking, simult
 from rlrec.ope.estimators import beta_ips, ips, snips
 from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.statistics import Stats
+from rlrec.ope.statistics import Stats, value_of
 
 LOGGING, MEAN = np.array([0.4, 0.3, 0.3]), np.array([0.3, 0.5, 0.4])
 TARGETS = np.array([[0.3, 0.4, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3], [0.3, 0.3, 0.4]])
@@ -66,7 +66,9 @@ def test_sums_alone_compare_alike():
     for one, two in zip(whole, sums, strict=True):
         assert one["value"] == pytest.approx(two["value"])
         assert one["standard_error"] == pytest.approx(two["standard_error"], rel=0.15)
-    assert logged_stats(stats[0]).value == pytest.approx(rounds[0].reward.mean())
+    for log in (logged_stats(stats[0]), logged(rounds[0], seed=0)):
+        assert log.value == pytest.approx(rounds[0].reward.mean())
+        assert value_of(log.base, log.units.sum(axis=0) / log.requests.sum()) == pytest.approx(log.value)
 
 
 def test_what_cannot_be_compared_is_refused():
