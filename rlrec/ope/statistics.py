@@ -212,7 +212,7 @@ class Stats:
 
     def standard_error(self, base: Base) -> float:
         """Clustered by shard; not a number for one shard."""
-        return unit_error(influence(base, self.units, self.requests[self.present]), float(self.n))
+        return unit_error(influence(base, self.units, self.requests[self.present]), self.n)
 
     @property
     def effective_sample_size(self) -> float:
@@ -246,7 +246,7 @@ def influence(base: Base, units: Float64[Array, "U 5 K"], requests: Float64[Arra
     return np.einsum("ufk,fk->u", units - requests[:, None, None] * means, gradient_of(base, means))
 
 
-def unit_error(influence: Float64[Array, "U"], total: float) -> float:
+def unit_error(influence: Float64[Array, "U"], total: float | int) -> float:
     """√(U/(U-1) Σ influence²) / n, for independent units. Source: Cameron & Miller 2015."""
     units = len(influence)
     return float(np.sqrt(units / (units - 1) * (influence @ influence)) / total) if units > 1 else np.nan

@@ -99,7 +99,7 @@ def clip_curve(
             limit, units, places = float(edges()[edge]), stats.clipped(edge), edge + 2
         value = float(value_of(base, units.sum(axis=0) / count))
         sums = influence(base, units, requests)
-        variance, error = float(sums @ sums) / count**2, unit_error(sums, float(count))
+        variance, error = float(sums @ sums) / count**2, unit_error(sums, count)
         bias, noise = value - stats.value(base), float((sums - plain) @ (sums - plain)) / count**2
         mass = np.nan
         if np.isfinite(worst):

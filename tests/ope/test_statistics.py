@@ -103,7 +103,7 @@ def test_a_clip_at_a_buckets_edge_is_exact(base):
         limit = float(edges()[edge])
         bent, units = estimate(base, rounds, family="clip", parameter=limit), stats.clipped(edge)
         assert value_of(base, units.sum(axis=0) / stats.n) == pytest.approx(bent.value, rel=1e-12, abs=1e-15)
-        error = unit_error(influence(base, units, requests), float(stats.n))
+        error = unit_error(influence(base, units, requests), stats.n)
         assert error == pytest.approx(cluster_error(bent.contributions, rounds), rel=1e-9)
 
 
