@@ -46,18 +46,6 @@ def test_a_difference_is_paired():
     assert (same[0].low, same[0].high) == (0, 0)
 
 
-def test_every_interval_is_as_many_errors_wide_and_divides_by_its_own_requests():
-    rounds = logs(4, users=50)
-    found = [summed("a", snips(one), one, seed=0) for one in rounds]
-    gaps = [(one.high - one.low) / one.standard_error for one in simultaneous(found, 0.9, seed=0)]
-    assert gaps == pytest.approx(gaps[:1] * 4)
-    same = Rounds.of(
-        np.ones(30), np.full(30, 0.5), np.full(30, 0.5), cluster=np.repeat(np.arange(5), [1, 2, 3, 10, 14])
-    )
-    (certain,) = simultaneous([summed("a", ips(same), same, seed=0)], 0.9, seed=0)
-    assert (certain.low, certain.high) == pytest.approx((1, 1))
-
-
 def test_sums_alone_compare_alike():
     rounds = logs(1, users=40)
     stats = [Stats.of(one) for one in rounds]
@@ -81,6 +69,18 @@ def test_what_cannot_be_compared_is_refused():
         summed("a", beta_ips(rounds), rounds, seed=0)
     alone = Rounds.of(np.ones(4), np.ones(4), np.ones(4), cluster=np.zeros(4))
     assert np.isnan(simultaneous([summed("a", ips(alone), alone, seed=0)], 0.9, seed=0)[0].low)
+
+
+def test_every_interval_is_as_many_errors_wide_and_divides_by_its_own_requests():
+    rounds = logs(4, users=50)
+    found = [summed("a", snips(one), one, seed=0) for one in rounds]
+    gaps = [(one.high - one.low) / one.standard_error for one in simultaneous(found, 0.9, seed=0)]
+    assert gaps == pytest.approx(gaps[:1] * 4)
+    same = Rounds.of(
+        np.ones(30), np.full(30, 0.5), np.full(30, 0.5), cluster=np.repeat(np.arange(5), [1, 2, 3, 10, 14])
+    )
+    (certain,) = simultaneous([summed("a", ips(same), same, seed=0)], 0.9, seed=0)
+    assert (certain.low, certain.high) == pytest.approx((1, 1))
 
 
 def test_rankings():

@@ -258,12 +258,3 @@ def test_debiased_plugin_takes_the_noise_of_the_difference_off():
     assert row["bias_plugin"] == pytest.approx(d.mean())
     assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
     assert row["mse_plugin_debiased"] < row["mse_plugin"]
-
-
-@pytest.mark.parametrize("family", ["clip", "switch", "os"])
-def test_the_grid_begins_where_a_twentieth_of_the_positive_weights_lies_below(family):
-    weights = np.append(np.random.default_rng(0).lognormal(size=2_000), np.zeros(500))
-    start = grid(weights, family)[1]
-    assert (weights[weights > 0] < (np.sqrt(start) if family == "os" else start)).mean() == pytest.approx(
-        0.05, abs=1e-3
-    )

@@ -28,6 +28,7 @@ from rlrec.ope.estimators import (
 from rlrec.ope.estimators import switch_dr as switch
 from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds, mixture_propensity
+from rlrec.ope.transforms import grid
 from tests.ope.worlds import TWO_CONTEXTS, Bandit, Slates
 
 PARAMETERS = {"clipped_ips": 2.0, "dr_clip": 2.0, "switch_dr": 1.5, "dros": 3.0, "sg_ips": 0.3, "sg_dr": 0.3}
@@ -142,6 +143,15 @@ def test_sndr_is_dr_when_weights_average_to_one():
     rounds = Rounds.of(**(columns_of(rounds) | {"target_probability": scaled}))
     assert rounds.weights.mean() == pytest.approx(1)
     assert sndr(rounds).value == pytest.approx(dr(rounds).value)
+
+
+@pytest.mark.parametrize("family", ["clip", "switch", "os"])
+def test_the_grid_begins_where_a_twentieth_of_the_positive_weights_lies_below(family):
+    weights = np.append(np.random.default_rng(0).lognormal(size=2_000), np.zeros(500))
+    start = grid(weights, family)[1]
+    assert (weights[weights > 0] < (np.sqrt(start) if family == "os" else start)).mean() == pytest.approx(
+        0.05, abs=1e-3
+    )
 
 
 def test_clipping_rises_with_its_threshold():

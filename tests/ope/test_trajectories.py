@@ -121,18 +121,6 @@ def test_fitted_q_solves_the_bellman_equation():
     assert found.contributions.std() < ips(log.stepwise()).contributions.std()
 
 
-def test_a_trajectorys_predictions_do_not_know_its_own_rewards():
-    log, state, action = sampled(200, 0)
-    fold = np.arange(200) % 2
-    spoilt = replace(log, reward=log.reward + 5 * (fold == 0)[:, None])
-    before, after = (
-        fitted_q(one, *features(state), action, lambda rows, goal: linear(rows, goal, 1e-6), fold)
-        for one in (log, spoilt)
-    )
-    np.testing.assert_array_equal(before.q_hat[fold == 0], after.q_hat[fold == 0])
-    assert (before.q_hat[fold == 1] != after.q_hat[fold == 1]).any()
-
-
 def test_marginal_ratios_are_those_of_the_state_distributions():
     log, state, _ = every()
     found = marginal_ratios(log, state)
@@ -187,6 +175,18 @@ def test_one_step_is_the_bandit():
         assert ips(rounds).value == pytest.approx(ips(plain).value)
         assert snips(rounds).value == pytest.approx(snips(plain).value)
     assert ips(log.doubly_robust()).value == pytest.approx(dr(plain).value)
+
+
+def test_a_trajectorys_predictions_do_not_know_its_own_rewards():
+    log, state, action = sampled(200, 0)
+    fold = np.arange(200) % 2
+    spoilt = replace(log, reward=log.reward + 5 * (fold == 0)[:, None])
+    before, after = (
+        fitted_q(one, *features(state), action, lambda rows, goal: linear(rows, goal, 1e-6), fold)
+        for one in (log, spoilt)
+    )
+    np.testing.assert_array_equal(before.q_hat[fold == 0], after.q_hat[fold == 0])
+    assert (before.q_hat[fold == 1] != after.q_hat[fold == 1]).any()
 
 
 def test_normalised_steps_are_plain_ones_when_every_product_averages_to_one():
