@@ -1,8 +1,9 @@
 """Does some test notice when a formula is wrong? `python -m benchmarks.mutants [--only WORD]`.
 
 Each change of `mutants.toml` is made by itself in a scratch copy, where the tests of off-policy evaluation are run
-until one fails, those nearest to the changed file first. Ends with 1 when a change survives. Reference values and real
-logs are read where RLREC_TEST_DATA says; without it, changes may survive that would not with it.
+until one fails, those nearest to the changed file first. Ends with 1 when a change survives, or when the code has
+moved on from under it. Reference values and real logs are read where RLREC_TEST_DATA says; without it, changes may
+survive that would not with it.
 """
 
 import argparse
@@ -49,6 +50,10 @@ class Mutant:
         if text.count(self.old) != 1 or self.old == self.new:
             raise ValueError(f"{self.file}: {self.name}: expected once, and changed: {self.old!r}")
         return text.replace(self.old, self.new)
+
+    def applies(self) -> bool:
+        """Whether the file as it is has what is to be changed."""
+        return (ROOT / self.file).read_text().count(self.old) == 1
 
 
 def mutants() -> list[Mutant]:
@@ -108,8 +113,6 @@ def tried(chosen: Sequence[Mutant], processes: int) -> Iterator[tuple[Mutant, st
     Raises:
         RuntimeError: tests fail with nothing changed.
     """
-    for mutant in chosen:
-        mutant.of((ROOT / mutant.file).read_text())
     context = get_context("forkserver")
     context.set_forkserver_preload(READY)
     trees: SimpleQueue[Path] = SimpleQueue()
@@ -144,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="a part of the file's path or of the change's name")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args(arguments)
-    chosen = [one for one in mutants() if asked.only in f"{one.file} {one.name}"]
+    named = [one for one in mutants() if asked.only in f"{one.file} {one.name}"]
+    chosen, outdated = [one for one in named if one.applies()], [one for one in named if not one.applies()]
     if not chosen:
         parser.error(f"no change is called {asked.only!r}")
     started = perf_counter()
@@ -159,7 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"| {file} | {count} | {count - len(names)} | {'; '.join(names)} |")
     alive = sum(map(len, survivors.values()))
     print(f"| all, in {perf_counter() - started:.0f} s | {len(chosen)} | {len(chosen) - alive} | {alive} |")
-    return min(alive, 1)
+    for one in outdated:
+        print(f"\nOutdated: {one.file}: {one.name}: there is not one {one.old!r}")
+    return int(bool(alive or outdated))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,14 @@ from benchmarks.mutants import ROOT, Mutant, mutants, nearest_first
 NO_FORMULA = {"__init__", "validation"}  # what they refuse has a test for every code
 
 
+@pytest.mark.slow  # it takes no time, but whoever changes a formula may land it before its entries
 def test_every_change_changes_what_stands_there_once():
     for mutant in mutants():
         text = (ROOT / mutant.file).read_text()
         assert mutant.of(text) != text
+
+
+def test_a_change_needs_one_place():
     for old in ("nowhere", "text"):
         with pytest.raises(ValueError, match="expected once"):
             Mutant("file", "name", old, "new").of("text, text")
