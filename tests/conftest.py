@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["rlrec.ops", "rlrec.ope", "rlrec.policies", "rlrec.batches"], "beartype.beartype")
+install_import_hook(["rlrec.ops", "rlrec.policies", "rlrec.batches"], "beartype.beartype")
 
 from tests.needs import MISSING, need  # noqa: E402 - after the hook
 
