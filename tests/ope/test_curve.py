@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -124,9 +126,10 @@ def test_points_are_their_definitions_over_rows_and_users():
         assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, row["bias_plugin"] ** 2 - noise))
         (surer,) = curve(rounds, base, "clip", parameters=np.array([0.8]), level=0.99).iter_rows(named=True)
         assert surer["bias_bound"] > row["bias_bound"]
-        assert row["bias_bound"] == pytest.approx(
-            outcome_range(base, rounds) * misplaced_mass(rounds, w, "clip", 0.8, 1 - 0.9, Pilot.of(rounds))
-        )
+        wide = replace(rounds, reward_range=(-20.0, 20.0))
+        (wider,) = curve(wide, base, "clip", parameters=np.array([0.8]), level=0.9).iter_rows(named=True)
+        longer = outcome_range(base, wide) / outcome_range(base, rounds)
+        assert wider["bias_bound"] == pytest.approx(longer * row["bias_bound"])
 
 
 def test_a_larger_threshold_bends_less():
