@@ -170,6 +170,12 @@ def test_switch_asks_the_model_about_actions_that_the_logger_never_takes():
     assert switch(rounds, choices, logging, q, 10.0).value == pytest.approx(0.25 * 1 + 0.75 * 2)
 
 
+def test_features_are_expected_under_the_target():
+    _, choices = world(50, 21)
+    expected = sum(choices.target[:, [a]] * choices.pairs[:, a] for a in range(ACTIONS))
+    np.testing.assert_allclose(choices.expected, expected)
+
+
 def test_a_ridge_weighs_as_much_in_a_long_log_as_in_a_short_one():
     g = np.random.default_rng(20)
     features, outcome = g.normal(size=(30, 3)), g.normal(size=30)

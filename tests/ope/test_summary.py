@@ -129,6 +129,8 @@ def test_likelihood_of_shards_is_that_of_users_when_each_has_its_own():
     assert again == pytest.approx(value)
     assert (other.low, other.high) == pytest.approx((interval.low, interval.high))
     slates = ragged(6, 400, 2, users=40)
+    slates = replace(slates, target_probability=slates.target_probability / 20)
+    assert slates.weights.mean() < 1  # what is missing to it is worth the mean reward
     for largest in (None, 30.0):
         mean = float(slates.rewards.sum() / slates.mask.sum())
         value, interval = cressie_read(units_of(slates), mean, 0.95, (-9.0, 9.0), largest or np.inf)
