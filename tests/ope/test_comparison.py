@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import kendalltau, spearmanr
 
 from rlrec.errors import InputError
 from rlrec.ope.comparison import compared, logged, logged_stats, ranking, simultaneous, summed, summed_stats
@@ -97,4 +98,9 @@ def test_rankings():
     assert tied.spearman == pytest.approx(np.corrcoef([1.5, 1.5, 3], [1, 2, 3])[0, 1])
     assert tied.kendall == pytest.approx(2 / np.sqrt(6))
     assert np.isnan(tied.misses)  # no policy is unsafe
+    g = np.random.default_rng(7)
+    estimated, truth = g.integers(0, 5, (2, 12)) ** 2.0  # far from linear, many equal
+    found = ranking(estimated, truth, 3, safe=0.0, logging_value=0.0)
+    assert found.spearman == pytest.approx(spearmanr(estimated, truth).statistic)
+    assert found.kendall == pytest.approx(kendalltau(estimated, truth).statistic)
     assert np.isnan(ranking(np.ones(3), true[:3], 1, safe=0.0, logging_value=0.0).spearman)

@@ -131,6 +131,16 @@ def test_points_are_their_definitions_over_rows_and_users():
         assert wider["bias_bound"] == pytest.approx(2 * row["bias_bound"])
 
 
+def test_without_weight_the_bound_is_the_whole_range_of_what_is_weighed():
+    """IPS the farther end, SNIPS the length, DR the length with the predictions seen, SNDR both lengths."""
+    rounds = random_rounds(
+        6, reward=np.zeros((40, 1)), reward_range=(-1.0, 3.0), q_hat=np.linspace(-2, 2.5, 40)[:, None]
+    )
+    for base, reach in zip(BASES, (3.0, 4.0, 5.0, 9.0), strict=True):
+        bound = curve(rounds, base, "clip", parameters=np.array([1e-9]))["bias_bound"][0]
+        assert bound == pytest.approx(reach, rel=1e-6)
+
+
 def test_a_larger_threshold_bends_less():
     rounds = random_rounds(1, reward=np.abs(np.random.default_rng(1).normal(size=(40, 1))))
     for family in ("clip", "switch"):
