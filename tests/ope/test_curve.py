@@ -270,3 +270,24 @@ def test_debiased_plugin_takes_the_noise_of_the_difference_off():
     assert row["bias_plugin"] == pytest.approx(d.mean())
     assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, d.mean() ** 2 - d.var() / 200))
     assert row["mse_plugin_debiased"] < row["mse_plugin"]
+
+
+@pytest.mark.parametrize(
+    ("family", "parameter", "ceiling", "excess"), [("clip", 0.8, 0.8, 0.0), ("sg", 0.5, 2.0, None)]
+)
+def test_a_certified_bound_is_the_margin_of_users_of_unequal_size(family, parameter, ceiling, excess):
+    g = np.random.default_rng(30)
+    mask = np.column_stack((np.ones(6_000, dtype=bool), g.random(6_000) < 0.7))
+    cluster = np.append(np.arange(2_000), g.integers(0, 2_000, 4_000))
+    rounds = random_rounds(30, count=6_000, k=2, mask=mask, cluster=cluster, reward=np.zeros((6_000, 2)))
+    rounds = replace(rounds, reward_range=(0.0, 1.0))
+    bent = rounds.shown(transformed(rounds.weights, family, parameter))
+    excess = (1 - np.sqrt(1 - parameter)) ** 2 / parameter if excess is None else excess
+    requests = (mask - bent + 2 * np.maximum(bent - rounds.weights, 0) * (excess > 0)).sum(axis=1)
+    z = np.bincount(cluster, requests) * 2_000 / 6_000
+    reach = 2 * (ceiling + 2 * excess + 1) * np.bincount(cluster).max() * 2_000 / 6_000
+    log = np.log(2 / (1 - 0.95))
+    bound = z.mean() + np.sqrt(2 * z.var(ddof=1) * log / 2_000) + 7 * reach * log / (3 * 1_999)
+    found = curve(rounds, "ips", family, parameters=np.array([parameter]))["bias_bound"][0]
+    assert found == pytest.approx(bound)
+    assert found < 2
