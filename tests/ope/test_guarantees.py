@@ -3,6 +3,7 @@ import pytest
 
 from rlrec.errors import InputError
 from rlrec.ope.bounds import Pilot
+from rlrec.ope.curve import curve
 from rlrec.ope.guarantees import betting, truncated
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
@@ -124,3 +125,21 @@ def test_without_weight_or_range(method):
         method(rounds, 0.9)
     vacuous = method(Rounds.of(**columns_of(rounds), reward_range=(0.0, 1.0)), 0.9)
     assert (vacuous.low, vacuous.high) == pytest.approx((0, 1))
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_bias_bound_without_a_largest_weight_is_that_of_a_cap_chosen_by_users_who_leave_it(idle):
+    heavy = np.random.default_rng(8).random(4_000) < 0.02
+    p, target = np.where(heavy, 0.02, 0.98), np.where(heavy, 0.4, 0.6)
+    rounds = Rounds.of(np.zeros(4_000), p, target, reward_range=(0.0, 1.0))
+    pilot = Pilot.of(rounds).request
+    if idle:  # users without weight see no reason for a cap above 1
+        rounds = Rounds.of(np.zeros(4_000), p, np.where(pilot, 0.0, target), reward_range=(0.0, 1.0))
+    found = curve(rounds, "ips", "clip", parameters=np.array([np.inf]))["bias_bound"][0]
+    w, log = rounds.weights[~pilot, 0], np.log(2 / 0.05)
+    bounds = [
+        1 - y.mean() + np.sqrt(2 * y.var(ddof=1) * log / len(w)) + 7 * cap * log / (3 * (len(w) - 1))
+        for cap in ([1.0] if idle else np.geomspace(1, 20, 200))
+        for y in [np.minimum(w, cap)]
+    ]
+    assert min(bounds) - 1e-9 <= found <= 1.05 * min(bounds)
