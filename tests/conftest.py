@@ -8,16 +8,18 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(["rlrec.ops", "rlrec.policies", "rlrec.batches"], "beartype.beartype")
 
-from rlrec.corpus import Corpus  # noqa: E402 - after the hook
-from tests.learned import Learned, learn, tables  # noqa: E402
-from tests.needs import MISSING, need  # noqa: E402
-from tests.tiny import tiny_corpus  # noqa: E402
+from tests.needs import MISSING, need  # noqa: E402 - after the hook
+
+if TYPE_CHECKING:
+    from rlrec.corpus import Corpus
+    from tests.learned import Learned
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -55,13 +57,18 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """The synthetic world, ingested once."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
+    """The synthetic world, ingested once; what makes it is imported by those tests only that ask for it."""
+    from rlrec.corpus import Corpus
+    from tests.tiny import tiny_corpus
+
     return Corpus.of(tiny_corpus(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture(scope="session")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
+def learned(tmp_path_factory: pytest.TempPathFactory) -> "Learned":
     """A small world with graphs, logs, Stage A and evidence, made once."""
+    from tests.learned import learn, tables
+
     folder = tmp_path_factory.mktemp("learned")
     return learn(tables(folder / "corpus"), folder)

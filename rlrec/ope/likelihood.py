@@ -86,16 +86,16 @@ def crossings(
         slope, level = -REQUESTS, REWARD - reward * SURPLUS
         allowed = (budget - 1 / users) * users / (1 + users)
 
-        def form(one: Array, two: Array) -> Array:
-            return (one @ mean) * (two @ mean) - allowed * (one @ spread @ two)
+        def form(one: Array, two: Array) -> float:
+            return float((one @ mean) * (two @ mean) - allowed * (one @ spread @ two))
     else:
         slope, level = -REQUESTS, REWARD
         noise, off = SURPLUS @ spread @ SURPLUS, SURPLUS @ mean
 
-        def form(one: Array, two: Array) -> Array:
+        def form(one: Array, two: Array) -> float:
             a, b = SURPLUS @ spread @ one, SURPLUS @ spread @ two
             x, y = one @ mean, two @ mean
-            return (
+            return float(
                 (off**2 - budget * noise) * (one @ spread @ two)
                 + budget * a * b
                 - off * (x * b + y * a)

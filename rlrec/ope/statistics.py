@@ -344,7 +344,7 @@ def influence(base: Base, units: Float64[Array, "U 5 K"], requests: Float64[Arra
     return np.einsum("ufk,fk->u", units - requests[:, None, None] * means, gradient_of(base, means))
 
 
-def unit_error(influence: Float64[Array, "U"], total: float) -> float:
+def unit_error(influence: Float64[Array, "U"], total: float | int) -> float:
     """√(U/(U-1) Σ influence²) / n, for independent units. Source: Cameron & Miller 2015."""
     units = len(influence)
     return float(np.sqrt(units / (units - 1) * (influence @ influence)) / total) if units > 1 else np.nan

@@ -1,16 +1,13 @@
-"""Shapes are checked at run time in these tests; reference values are read where they lie, or the test is skipped."""
+"""Reference values are read where they lie, or the test is skipped."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
 
-install_import_hook("rlrec.ope", "beartype.beartype")
-
-from rlrec.ope.rounds import Rounds  # noqa: E402  # the hook must be in place first
-from tests.needs import lack  # noqa: E402  # as above
+from rlrec.ope.rounds import Rounds
+from tests.needs import lack
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau, spearmanr
 
 from rlrec.errors import InputError
 from rlrec.ope.comparison import compared, logged, logged_stats, ranking, simultaneous, summed, summed_stats
 from rlrec.ope.estimators import beta_ips, ips, snips
 from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds
-from rlrec.ope.statistics import Stats
+from rlrec.ope.statistics import Stats, value_of
 
 LOGGING, MEAN = np.array([0.4, 0.3, 0.3]), np.array([0.3, 0.5, 0.4])
 TARGETS = np.array([[0.3, 0.4, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3], [0.3, 0.3, 0.4]])
@@ -83,7 +84,9 @@ def test_sums_alone_compare_alike():
     for one, two in zip(whole, sums, strict=True):
         assert one["value"] == pytest.approx(two["value"])
         assert one["standard_error"] == pytest.approx(two["standard_error"], rel=0.15)
-    assert logged_stats(stats[0]).value == pytest.approx(rounds[0].reward.mean())
+    for log in (logged_stats(stats[0]), logged(rounds[0], seed=0)):
+        assert log.value == pytest.approx(rounds[0].reward.mean())
+        assert value_of(log.base, log.units.sum(axis=0) / log.requests.sum()) == pytest.approx(log.value)
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -96,6 +99,18 @@ def test_what_cannot_be_compared_is_refused():
         summed("a", beta_ips(rounds), rounds, seed=0)
     alone = Rounds.of(np.ones(4), np.ones(4), np.ones(4), cluster=np.zeros(4))
     assert np.isnan(simultaneous([summed("a", ips(alone), alone, seed=0)], 0.9, seed=0)[0].low)
+
+
+def test_every_interval_is_as_many_errors_wide_and_divides_by_its_own_requests():
+    rounds = logs(4, users=50)
+    found = [summed("a", snips(one), one, seed=0) for one in rounds]
+    gaps = [(one.high - one.low) / one.standard_error for one in simultaneous(found, 0.9, seed=0)]
+    assert gaps == pytest.approx(gaps[:1] * 4)
+    same = Rounds.of(
+        np.ones(30), np.full(30, 0.5), np.full(30, 0.5), cluster=np.repeat(np.arange(5), [1, 2, 3, 10, 14])
+    )
+    (certain,) = simultaneous([summed("a", ips(same), same, seed=0)], 0.9, seed=0)
+    assert (certain.low, certain.high) == pytest.approx((1, 1))
 
 
 def test_rankings():
@@ -112,4 +127,9 @@ def test_rankings():
     assert tied.spearman == pytest.approx(np.corrcoef([1.5, 1.5, 3], [1, 2, 3])[0, 1])
     assert tied.kendall == pytest.approx(2 / np.sqrt(6))
     assert np.isnan(tied.misses)  # no policy is unsafe
+    g = np.random.default_rng(7)
+    estimated, truth = g.integers(0, 5, (2, 12)) ** 2.0  # far from linear, many equal
+    found = ranking(estimated, truth, 3, safe=0.0, logging_value=0.0)
+    assert found.spearman == pytest.approx(spearmanr(estimated, truth).statistic)
+    assert found.kendall == pytest.approx(kendalltau(estimated, truth).statistic)
     assert np.isnan(ranking(np.ones(3), true[:3], 1, safe=0.0, logging_value=0.0).spearman)

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from rlrec.ope.curve import SCHEMA, curve
-from rlrec.ope.estimators import UNTUNED, estimate
+from rlrec.ope.diagnostics import effective
+from rlrec.ope.estimators import UNTUNED, dr, estimate, snips
+from rlrec.ope.intervals import cluster_error, clustered
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.selection import RULES, select
 from rlrec.ope.transforms import FAMILIES, identity, transformed
@@ -26,6 +30,14 @@ def test_reference_curves(reference, twelve):
             if theirs in rows[0]:
                 np.testing.assert_allclose(found[ours], [row[theirs] for row in rows], rtol=1e-9, atol=1e-15)
         np.testing.assert_allclose(np.abs(found["bias_plugin"]), [row["abs_bias_plugin"] for row in rows], atol=1e-12)
+    grid = curve(twelve, "ips", "clip", parameters=np.array([0.5, 1.0, 2.0, 5.0, 10.0, 50.0, np.inf]), level=0.9)
+    tuned = expected["tuning_delta01_grid_05_1_2_5_10_50_inf"]
+    assert grid.sort("mse_plugin", maintain_order=True)["lambda"][0] == tuned["ips_mse"]["lambda_"]
+    chosen = select(grid, "slope")
+    assert chosen is not None
+    assert (chosen.parameter, chosen.value) == pytest.approx(
+        (tuned["ips_slope"]["lambda_"], tuned["ips_slope"]["value"])
+    )
 
 
 def test_closed_form_bandit(reference):
@@ -46,6 +58,17 @@ def test_closed_form_bandit(reference):
         np.testing.assert_allclose(exact["mass_missing"], [row["missing_weight_mass"] for row in rows], atol=1e-6)
         big = curve(world.sample(400_000, g), "ips", family, parameters=points)
         np.testing.assert_allclose(big["variance"] * 400, [row["variance"] for row in rows], rtol=0.05)
+        mse = exact["true_mse"].to_numpy() + big["variance"].to_numpy() * 400
+        np.testing.assert_allclose(mse, [row["mse"] for row in rows], rtol=0.05)
+    expected, shares = case["expected"], world.exact(50)
+    assert world.value == pytest.approx(expected["true_value"])
+    assert shares.reward.mean() == pytest.approx(expected["on_policy_value_of_pi_b"])
+    assert shares.weights.mean() == pytest.approx(expected["E_w"])
+    assert (shares.weights**2).mean() == pytest.approx(expected["E_w2"])
+    assert effective(shares.weights[:, 0]) / 50 == pytest.approx(expected["population_ess_fraction"])
+    log = world.sample(400_000, g, model=world.mean)
+    assert snips(log).standard_error * 20 == pytest.approx(expected["snips_asymptotic_se"], rel=0.02)
+    assert dr(log).standard_error * 20 == pytest.approx(expected["dr_oracle_se"], rel=0.02)
 
 
 def test_columns_and_ends():
@@ -72,6 +95,42 @@ def test_columns_and_ends():
             ]
     assert curve(rounds, "dr", "clip").row(0, named=True)["value"] == pytest.approx(UNTUNED["dm"](rounds).value)
     assert curve(rounds, "snips", "clip").row(0, named=True)["value"] is None
+
+
+def test_points_are_their_definitions_over_rows_and_users():
+    rounds = random_rounds(5, count=60, k=2, reward_range=(-10.0, 10.0), cluster=np.repeat(np.arange(20), 3))
+    for base in BASES:
+        plain = UNTUNED[base](rounds)
+        (row,) = curve(rounds, base, "clip", parameters=np.array([0.8]), level=0.9).iter_rows(named=True)
+        bent = estimate(base, rounds, family="clip", parameter=0.8)
+        w = np.minimum(rounds.weights, 0.8)
+        assert row["mass_missing"] == pytest.approx(1 - w.mean())
+        assert row["clipped_share"] == pytest.approx((rounds.weights > 0.8).mean())
+        assert row["ess"] == pytest.approx(effective(w.reshape(-1)))
+        assert row["bias_plugin"] == pytest.approx(bent.value - plain.value)
+        interval = clustered(bent, rounds, 0.9)
+        assert (row["se"], row["ci_low"], row["ci_high"]) == pytest.approx(
+            (interval.standard_error, interval.low, interval.high)
+        )
+        assert row["variance"] == pytest.approx(interval.standard_error**2 * 19 / 20)
+        noise = cluster_error(bent.contributions - plain.contributions, rounds) ** 2 * 19 / 20
+        assert row["mse_plugin"] == pytest.approx(row["variance"] + row["bias_plugin"] ** 2)
+        assert row["mse_plugin_debiased"] == pytest.approx(row["variance"] + max(0, row["bias_plugin"] ** 2 - noise))
+        (surer,) = curve(rounds, base, "clip", parameters=np.array([0.8]), level=0.99).iter_rows(named=True)
+        assert surer["bias_bound"] > row["bias_bound"]
+        wide = replace(rounds, reward_range=(-20.0, 20.0))
+        (wider,) = curve(wide, base, "clip", parameters=np.array([0.8]), level=0.9).iter_rows(named=True)
+        assert wider["bias_bound"] == pytest.approx(2 * row["bias_bound"])
+
+
+def test_without_weight_the_bound_is_the_whole_range_of_what_is_weighed():
+    """IPS the farther end, SNIPS the length, DR the length with the predictions seen, SNDR both lengths."""
+    rounds = random_rounds(
+        6, reward=np.zeros((40, 1)), reward_range=(-1.0, 3.0), q_hat=np.linspace(-2, 2.5, 40)[:, None]
+    )
+    for base, reach in zip(BASES, (3.0, 4.0, 5.0, 9.0), strict=True):
+        bound = curve(rounds, base, "clip", parameters=np.array([1e-9]))["bias_bound"][0]
+        assert bound == pytest.approx(reach, rel=1e-6)
 
 
 def test_a_larger_threshold_bends_less():
@@ -153,3 +212,24 @@ def test_frequencies_are_there_when_asked_for_and_where_a_rule_can_choose():
     many = random_rounds(7, count=2_500, reward_range=(-10.0, 10.0))
     rows = curve(many, "dr", "sg", resampled=20)
     assert all(rows[f"frequency_{rule}"].sum() == pytest.approx(1) for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("family", "parameter", "ceiling", "excess"), [("clip", 0.8, 0.8, 0.0), ("sg", 0.5, 2.0, None)]
+)
+def test_a_certified_bound_is_the_margin_of_users_of_unequal_size(family, parameter, ceiling, excess):
+    g = np.random.default_rng(30)
+    mask = np.column_stack((np.ones(6_000, dtype=bool), g.random(6_000) < 0.7))
+    cluster = np.append(np.arange(2_000), g.integers(0, 2_000, 4_000))
+    rounds = random_rounds(30, count=6_000, k=2, mask=mask, cluster=cluster, reward=np.zeros((6_000, 2)))
+    rounds = replace(rounds, reward_range=(0.0, 1.0))
+    bent = rounds.shown(transformed(rounds.weights, family, parameter))
+    excess = (1 - np.sqrt(1 - parameter)) ** 2 / parameter if excess is None else excess
+    requests = (mask - bent + 2 * np.maximum(bent - rounds.weights, 0) * (excess > 0)).sum(axis=1)
+    z = np.bincount(cluster, requests) * 2_000 / 6_000
+    reach = 2 * (ceiling + 2 * excess + 1) * np.bincount(cluster).max() * 2_000 / 6_000
+    log = np.log(2 / (1 - 0.95))
+    bound = z.mean() + np.sqrt(2 * z.var(ddof=1) * log / 2_000) + 7 * reach * log / (3 * 1_999)
+    found = curve(rounds, "ips", family, parameters=np.array([parameter]))["bias_bound"][0]
+    assert found == pytest.approx(bound)
+    assert found < 2

@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import genpareto
 
 from rlrec.ope.diagnostics import diagnose, pareto_shape, weight_histogram
-from rlrec.ope.estimators import snips
+from rlrec.ope.estimators import dr, ips, snips
+from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import Bandit
@@ -15,6 +16,10 @@ def test_reference_values(reference, twelve):
     assert seen.effective_sample_size == pytest.approx(expected["ess"], rel=1e-9)
     assert seen.effective_share == pytest.approx(expected["ess_frac"], rel=1e-9)
     assert seen.max_row_share == pytest.approx(expected["max_w_share"], rel=1e-9)
+    assert seen.max_weight == pytest.approx(expected["max_w"], rel=1e-9)
+    assert twelve.weights.min() == expected["min_w"]
+    assert twelve.weights.sum() == pytest.approx(expected["sum_w"], rel=1e-9)
+    assert seen.rows == expected["n"]
     assert seen.mean_weight == pytest.approx(expected["mean_w"], rel=1e-9)
     assert seen.mean_weight_z == pytest.approx(expected["mean_w_z"], rel=1e-9)
     assert np.isnan(seen.k_hat)
@@ -27,7 +32,10 @@ def test_pooled_and_single_positions():
     assert seen.rows == w.size
     assert seen.effective_sample_size == pytest.approx(w.sum() ** 2 / (w**2).sum())
     assert seen.effective_by_position == pytest.approx(w.sum(axis=0) ** 2 / (w**2).sum(axis=0))
+    assert seen.effective_share == pytest.approx(seen.effective_sample_size / w.size)
     assert seen.second_moment == pytest.approx((w**2).mean())
+    errors = [cluster_error(estimator(rounds).contributions, rounds) for estimator in (dr, ips)]
+    assert seen.variance_ratio == pytest.approx((errors[0] / errors[1]) ** 2)
     assert seen.overlap == pytest.approx(np.minimum(w, 1).mean())
 
 
@@ -81,6 +89,7 @@ def test_histogram_keeps_every_row_and_all_weight():
     positive = table.filter(table["high"] > 0)
     assert (positive["weight"] >= positive["low"] * positive["rows"]).all()
     assert (positive["weight"] <= positive["high"] * positive["rows"]).all()
+    np.testing.assert_allclose(positive["high"], positive["low"] * 2**0.25)
     assert table["rows"][0] == (rounds.weights == 0).sum()
 
 

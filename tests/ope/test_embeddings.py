@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -81,6 +83,18 @@ def test_a_classifier_of_the_item_finds_the_weights_of_its_kind():
     np.testing.assert_allclose(found.weights[:, 0], each_of(world)[choices.action], rtol=0.1)
 
 
+def test_a_classifier_does_not_know_the_actions_of_its_own_fold():
+    rounds, choices, logging = World(0.0).log(600, 3)
+    fold, features = folds_of_users(rounds, 2), np.eye(3)[KIND[choices.action]]
+    other = np.where(fold == 0, choices.action[::-1], choices.action)
+    before, after = (
+        by_classifier(rounds, choices.target, logging, features, action, fold, LogisticRegression())
+        for action in (choices.action, other)
+    )
+    np.testing.assert_array_equal(before.weights[fold == 0], after.weights[fold == 0])
+    assert (before.weights[fold == 1] != after.weights[fold == 1]).any()
+
+
 @pytest.mark.parametrize("own", [0.0, 1.0])
 def test_offcem_is_unbiased_where_kinds_alone_are_not(own):
     world = World(own)
@@ -94,6 +108,20 @@ def test_offcem_is_unbiased_where_kinds_alone_are_not(own):
     assert abs(np.mean(values) - world.value) < 5 * error
     if own:
         assert abs(np.mean(plain) - world.value) > 5 * error
+
+
+def test_offcem_learns_what_differs_inside_a_kind_and_then_its_level():
+    """Rewards are ψ·θ plus a level of the kind, which ψ shares: differences within a kind alone give θ."""
+    g = np.random.default_rng(8)
+    level = np.array([0.0, 3.0, -2.0])[KIND]
+    features = g.normal(size=(ITEMS, 2)) + level[:, None]
+    paid = features @ np.array([0.5, -1.0]) + level
+    rounds, choices, logging = World(0.0).log(400, 7)
+    rounds = Rounds.of(paid[choices.action], rounds.propensity, rounds.target_probability)
+    choices = Choices(np.tile(features, (400, 1, 1)), choices.target, choices.action)
+    fitted = offcem(rounds, choices, logging, KIND, folds_of_users(rounds, 2), ridge=1e-12)
+    np.testing.assert_allclose(fitted.residuals, 0, atol=1e-6)
+    np.testing.assert_allclose(fitted.direct[:, 0], choices.target @ paid, atol=1e-6)
 
 
 def test_offcem_with_a_kind_per_item_weighs_as_dr_and_with_one_kind_is_nearly_the_model():
@@ -119,6 +147,24 @@ def test_mean_weights_of_equal_rewards_are_ips_itself_and_of_others_admit_what_t
         values.append(found.value)
         errors.append(found.standard_error)
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
+
+
+def test_a_contribution_of_mdr_is_what_one_more_row_like_it_adds():
+    g = np.random.default_rng(9)
+    tiled = np.tile(np.arange(41), 500)
+    columns = (g.normal(size=41), np.full(41, 0.5), g.uniform(0, 1, 41))
+    found = marginal_density(Rounds.of(*(column[tiled] for column in columns)), bins=4)
+    for row in range(0, 40, 7):
+        more = np.append(tiled, row)
+        again = marginal_density(Rounds.of(*(column[more] for column in columns)), bins=4)
+        added = len(more) * (again.value - found.value)
+        assert added == pytest.approx(found.contributions[row] - found.value, rel=0.01, abs=1e-3)
+
+
+def test_a_declared_largest_weight_was_for_items_not_for_kinds():
+    rounds, choices, logging = World(0.0).log(50, 0)
+    declared = replace(rounds, max_weight=1e6)
+    assert by_kind(declared, choices.target, logging, KIND, choices.action).max_weight is None
 
 
 def test_slope_keeps_the_narrowest_likeness_that_agrees_with_the_wider_ones():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlrec.errors import InputError
+from rlrec.ope.diagnostics import effective
 from rlrec.ope.estimators import (
     UNTUNED,
     beta_ips,
@@ -27,6 +28,7 @@ from rlrec.ope.estimators import (
 from rlrec.ope.estimators import switch_dr as switch
 from rlrec.ope.intervals import cluster_error
 from rlrec.ope.rounds import Rounds, mixture_propensity
+from rlrec.ope.transforms import grid
 from tests.ope.worlds import TWO_CONTEXTS, Bandit, Slates
 
 PARAMETERS = {"clipped_ips": 2.0, "dr_clip": 2.0, "switch_dr": 1.5, "dros": 3.0, "sg_ips": 0.3, "sg_dr": 0.3}
@@ -97,6 +99,8 @@ def test_published_figure_of_the_open_bandit_data(data, reference):
     assert snips(rounds).value == pytest.approx(case["expected"]["snips"], rel=1e-9)
     relative = ips(rounds).value / float(log["click"].mean())
     assert relative == pytest.approx(case["expected"]["published_in_obp_readme"], abs=1e-6)
+    assert rounds.weights.mean() == pytest.approx(case["expected"]["mean_w"], rel=1e-9)
+    assert effective(rounds.weights[:, 0]) == pytest.approx(case["expected"]["ess"], rel=1e-9)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -124,6 +128,7 @@ def test_exact_equalities(k):
     for form in (switch, dr_clip, dros):
         near(form(rounds, np.inf), dr(rounds))
         near(form(rounds, 0.0), dm(rounds))
+    near(switch(rounds, rounds.weights.max()), dr(rounds))
     near(sg_ips(rounds, 0.0), ips(rounds))
     near(sg_dr(rounds, 0.0), dr(rounds))
     assert sg_ips(rounds, 1.0).value == pytest.approx(rounds.reward.sum(axis=1).mean())
@@ -138,6 +143,15 @@ def test_sndr_is_dr_when_weights_average_to_one():
     rounds = Rounds.of(**(columns_of(rounds) | {"target_probability": scaled}))
     assert rounds.weights.mean() == pytest.approx(1)
     assert sndr(rounds).value == pytest.approx(dr(rounds).value)
+
+
+@pytest.mark.parametrize("family", ["clip", "switch", "os"])
+def test_the_grid_begins_where_a_twentieth_of_the_positive_weights_lies_below(family):
+    weights = np.append(np.random.default_rng(0).lognormal(size=2_000), np.zeros(500))
+    start = grid(weights, family)[1]
+    assert (weights[weights > 0] < (np.sqrt(start) if family == "os" else start)).mean() == pytest.approx(
+        0.05, abs=1e-3
+    )
 
 
 def test_clipping_rises_with_its_threshold():
@@ -173,6 +187,18 @@ def test_duplicated_data_keeps_the_value_and_divides_the_error_by_root_two(name)
     found, again = ALL[name](rounds), ALL[name](twice)
     assert again.value == pytest.approx(found.value)
     assert again.standard_error * np.sqrt(2) == pytest.approx(found.standard_error, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "beta_ips"])  # its β moves too
+def test_a_contribution_is_what_one_more_request_like_it_adds(name):
+    """(N + 1)(V with it twice - V) → φ - V, to first order in 1/N; short slates included."""
+    rounds = random_rounds(15, count=20, k=2, mask=np.arange(40).reshape(20, 2) % 10 != 1)
+    found = ALL[name](rounds)
+    for row in range(0, 20, 3):
+        more = np.append(np.tile(np.arange(20), 500), row)
+        again = ALL[name](Rounds.of(**{k: v[more] for k, v in columns_of(rounds).items() if k != "cluster"}))
+        added = len(more) * (again.value - found.value)
+        assert added == pytest.approx(found.contributions[row] - found.value, rel=0.01, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -221,8 +247,10 @@ def test_float32_columns_agree():
     narrow = Rounds.of(
         **{k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in columns_of(rounds).items()}
     )
+    np.testing.assert_allclose(narrow.weights, rounds.weights, rtol=1e-6)
     for estimator in (ips, snips, dr, sndr):
-        assert estimator(narrow).value == pytest.approx(estimator(rounds).value, rel=1e-5, abs=1e-6)
+        scale = np.abs(estimator(rounds).contributions).mean()
+        assert estimator(narrow).value == pytest.approx(estimator(rounds).value, abs=1e-6 * scale)
 
 
 def test_unbiased_over_replications():
@@ -318,12 +346,13 @@ def test_the_optimal_control_variate_is_a_regression_and_no_worse_than_its_neigh
     users = Rounds.of(**(columns_of(rounds) | {"cluster": g.integers(0, 60, 400)}))
     best = beta_ips(users)
     surplus = users.weights[:, 0] - 1
-    for step in (-0.1, 0.1, -best.parameter):
+    for step in (-0.1, -1e-3, 1e-3, 0.1, -best.parameter):
         other = best.contributions - step * surplus
         assert cluster_error(best.contributions, users) <= cluster_error(other, users)
     assert beta_ips(Rounds.of(*(np.full(5, v) for v in (2.0, 0.5, 0.5)))).value == 2.0
-    shifted = Rounds.of(**(columns_of(rounds) | {"reward": rounds.reward + 3}))
-    assert beta_ips(shifted).value == pytest.approx(found.value + 3)
+    for log in (rounds, users):
+        shifted = Rounds.of(**(columns_of(log) | {"reward": log.reward + 3}))
+        assert beta_ips(shifted).value == pytest.approx(beta_ips(log).value + 3)
 
 
 def test_replay_is_snips_of_a_uniform_logger_and_refuses_others():

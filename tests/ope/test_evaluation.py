@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from rlrec.errors import InputError
 from rlrec.ope import Rounds, evaluate
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
 from rlrec.ope.evaluation import METHODS
+from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.selection import RULES
 from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
@@ -152,3 +154,28 @@ def test_the_example_of_the_documentation_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("trust", "caution")
+
+
+def test_further_intervals_are_those_of_their_names_and_told_what_was_declared():
+    mask = np.arange(120).reshape(60, 2) % 6 != 1
+    rounds = random_rounds(8, count=60, k=2, mask=mask, reward=np.random.default_rng(8).uniform(size=(60, 2)))
+    rounds = replace(
+        rounds, target_probability=rounds.target_probability / 9, q_hat=None, q_hat_target=None, reward_range=(0.0, 1.0)
+    )
+    mean = float(rounds.rewards.sum() / mask.sum())
+    for largest in (None, 9.0):
+        log = replace(rounds, max_weight=largest)
+        value, interval = cressie_read(units_of(log), mean, 0.95, (0.0, 1.0), largest or np.inf)
+        (found,) = [r for r in evaluate(log, replicates=50).records if r.method == "cressie_read"]
+        assert (found.value, found.low, found.high) == pytest.approx((value, interval.low, interval.high))
+    for method in ("truncated", "betting", "hoeffding", "empirical_bernstein"):
+        records = evaluate(log, replicates=50, methods=(method,)).records
+        assert {r.method for r in records} == {"student", "delta", "bootstrap_percentile", "none", method}
+
+
+def test_a_clear_answer_does_not_change_along_the_curve_of_a_ratio():
+    """Plain IPS falls to 0 with λ: judged by it, every good policy would seem to change its mind."""
+    g = np.random.default_rng(9)
+    good = g.random(2_000) < 0.5
+    rounds = Rounds.of(good.astype(float), np.full(2_000, 0.5), np.where(good, 0.8, 0.2))
+    assert "decision_changes" not in {failure.rule for failure in evaluate(rounds, replicates=50).verdict.failures}

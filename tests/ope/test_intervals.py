@@ -3,7 +3,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.special import stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
+from scipy.stats import skew
 
 from rlrec.errors import InputError
 from rlrec.ope.estimators import clipped_ips, dr, ips, sndr, snips
@@ -12,7 +13,9 @@ from rlrec.ope.intervals import (
     bootstrap,
     clustered,
     confidence_sequence,
+    corrected,
     empirical_bernstein,
+    from_replicates,
     hoeffding,
     shards_of,
 )
@@ -33,6 +36,61 @@ def runs(count: int, repeats: int) -> list[Rounds]:
 
 def coverage(intervals, truth: float) -> float:
     return float(np.mean([one.low <= truth <= one.high for one in intervals]))
+
+
+def unequal_users(k: int = 1) -> Rounds:
+    """Nine users with one to nine requests."""
+    users = np.repeat(np.arange(9), np.arange(1, 10))
+    reward = np.random.default_rng(21).uniform(size=(45, k))
+    return random_rounds(21, count=45, k=k, reward=reward, cluster=users, reward_range=(0.0, 1.0), max_weight=20.0)
+
+
+@pytest.mark.parametrize("estimator", [ips, snips])
+def test_closed_form_ends_are_the_formulas(estimator):
+    """Every constant of A.6: C - 1 degrees of freedom, and the mixture's ρ² = (ln α⁻² + ln(1 + ln α⁻²)) / planned."""
+    log = unequal_users()
+    found = estimator(log)
+    sums = np.array([(found.contributions - found.value)[log.cluster == user].sum() for user in range(9)])
+    error = np.sqrt(9 / 8 * (sums**2).sum()) / 45
+    closed = clustered(found, log, 0.9)
+    assert closed.standard_error == pytest.approx(error)
+    assert (found.value - closed.low, closed.high - found.value) == pytest.approx(2 * [stdtrit(8, 0.95) * error])
+    planned, alpha = 30, 0.1
+    mixture = 9 * (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / planned
+    half = error * np.sqrt(2 * (mixture + 1) / mixture * np.log(np.sqrt(mixture + 1) / alpha))
+    anytime = confidence_sequence(found, log, 0.9, planned)
+    assert (found.value - anytime.low, anytime.high - found.value) == pytest.approx([half, half])
+
+
+def test_finite_sample_margins_of_unequal_users_are_the_formulas():
+    for k in (1, 2):
+        log = unequal_users(k)
+        found, sizes, reach, alpha = ips(log), np.arange(1, 10), k * 20.0, 0.05
+        margin = reach * np.sqrt(np.log(2 / alpha) * (sizes**2).sum() / 2) / 45
+        assert hoeffding(found, log, 0.95).high - found.value == pytest.approx(margin)
+        z = np.array([found.contributions[log.cluster == user].sum() for user in range(9)]) * 9 / 45
+        margin = np.sqrt(2 * z.var(ddof=1) * np.log(4 / alpha) / 9) + 7 * reach * 9 / 45 * 9 * np.log(4 / alpha) / (
+            3 * 8
+        )
+        assert empirical_bernstein(found, log, 0.95).high - found.value == pytest.approx(margin)
+
+
+def test_bca_levels_are_the_formula():
+    """A median on the value leaves the acceleration alone, of a mean skewness / 6√n; no skewness leaves the bias."""
+    levels = np.array([0.025, 0.975])
+    x = np.random.default_rng(22).exponential(size=50)
+    left_out = (x.sum() - x) / 49
+    even = np.linspace(-1.0, 1.0, 1_001)
+    acceleration, z = skew(x) / (6 * np.sqrt(50)), ndtri(levels)
+    np.testing.assert_allclose(corrected(levels, even, 0.0, left_out), ndtr(z / (1 - acceleration * z)))
+    moved = corrected(levels, even, 0.401, np.ones(50))
+    np.testing.assert_allclose(moved, ndtr(2 * ndtri(701 / 1_001) + z))
+
+
+def test_replicates_become_percentiles_and_their_spread():
+    found = from_replicates(np.append(np.arange(101.0), np.nan), 50.0, 0.9)
+    assert (found.low, found.high) == pytest.approx((5, 95))
+    assert found.standard_error == pytest.approx(np.arange(101).std(ddof=1))
 
 
 @pytest.mark.parametrize("count", [200, 2_000])
@@ -146,6 +204,19 @@ def test_singleton_users_give_the_row_level_error():
     delta = clustered(snips(rounds), rounds, 0.95)
     assert delta.method == "delta"
     assert delta.standard_error == pytest.approx(snips(rounds).standard_error * np.sqrt(n / (n - 1)))
+
+
+def test_reference_ends(reference, twelve):
+    """One-sided at 5 % there, two-sided at 90 % here; its largest weight, there the sample's own, declared."""
+    expected = reference["case1_inline_12_rows"]["expected"]["intervals"]
+    declared = replace(twelve, max_weight=7.0)
+    found = ips(declared)
+    for interval, name in (
+        (clustered(found, declared, 0.9), "obp_student_t_lower_ips_delta05"),
+        (hoeffding(found, declared, 0.9), "obp_hoeffding_lower_ips_delta05_xmax_sample"),
+        (empirical_bernstein(found, declared, 0.9), "obp_bernstein_lower_ips_delta05_xmax_sample"),
+    ):
+        assert interval.low == pytest.approx(expected[name], rel=1e-9)
 
 
 def test_reference_bootstrap_error(twelve):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,7 +7,7 @@ from scipy.special import fdtri
 
 from rlrec.ope.likelihood import cressie_read, units_of
 from rlrec.ope.rounds import Rounds
-from tests.ope.test_estimators import columns_of
+from tests.ope.test_estimators import columns_of, random_rounds
 from tests.ope.worlds import TWO_CONTEXTS
 
 UNIT = (0.0, 1.0)
@@ -35,7 +37,7 @@ def test_a_log_without_support_says_nothing(data):
 def test_the_ends_are_where_the_nearest_weights_are_as_far_as_allowed():
     """Solved anew as weighted least squares over the users and the one not seen, with clusters of unequal size."""
     g = np.random.default_rng(0)
-    for seed, largest in ((1, 2.5), (2, 2.5), (3, 4.0)):
+    for seed, largest in ((1, 2.5), (2, 2.5), (3, 4.0), (0, 2.5), (0, 4.0)):
         rounds = TWO_CONTEXTS.sample(200, np.random.default_rng(seed), cluster=g.integers(0, 60, 200))
         _, interval = answer(rounds, largest=largest)
         units = units_of(rounds)
@@ -82,6 +84,13 @@ def test_weight_that_was_never_met_earns_the_mean_reward():
     assert missing > 0
     expected = (light.weights * light.reward).mean() + missing * light.reward.mean()
     assert answer(light)[0] == pytest.approx(expected)
+
+
+def test_of_slates_every_shown_row_is_expected_to_weigh_one():
+    rounds = random_rounds(4, k=2, mask=np.arange(80).reshape(40, 2) % 6 != 1)
+    same = replace(rounds, target_probability=rounds.propensity)
+    value, _ = cressie_read(units_of(same), 0.0, 0.95, (-9.0, 9.0), 3.0)
+    assert value == pytest.approx(rounds.rewards.sum(axis=1).mean())
 
 
 def test_affine_rewards_move_value_and_ends_alike():

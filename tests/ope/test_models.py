@@ -13,6 +13,7 @@ from rlrec.ope.models import (
     folds_of_time,
     folds_of_users,
     least_squares,
+    linear,
     more_robust,
     switch,
 )
@@ -160,6 +161,28 @@ def told(seed: int) -> tuple[np.ndarray, np.ndarray]:
     _, choices = world(300, seed)
     context = choices.shown.argmax(axis=1) // ACTIONS
     return WORLD.logging[context], WORLD.mean[context]
+
+
+def test_switch_asks_the_model_about_actions_that_the_logger_never_takes():
+    rounds = Rounds.of(np.ones(4), np.ones(4), np.full(4, 0.25))
+    choices = Choices(np.zeros((4, 2, 1)), np.tile([0.25, 0.75], (4, 1)), np.zeros(4, dtype=int))
+    logging, q = np.tile([1.0, 0.0], (4, 1)), np.tile([5.0, 2.0], (4, 1))
+    assert switch(rounds, choices, logging, q, 10.0).value == pytest.approx(0.25 * 1 + 0.75 * 2)
+
+
+def test_features_are_expected_under_the_target():
+    _, choices = world(50, 21)
+    expected = sum(choices.target[:, [a]] * choices.pairs[:, a] for a in range(ACTIONS))
+    np.testing.assert_allclose(choices.expected, expected)
+
+
+def test_a_ridge_weighs_as_much_in_a_long_log_as_in_a_short_one():
+    g = np.random.default_rng(20)
+    features, outcome = g.normal(size=(30, 3)), g.normal(size=30)
+    short, long = linear(features, outcome, 0.5), linear(np.tile(features, (4, 1)), np.tile(outcome, 4), 0.5)
+    np.testing.assert_allclose(long(np.eye(3)), short(np.eye(3)))
+    theta = np.linalg.solve(features.T @ features + 0.5 * 30 * np.eye(3), features.T @ outcome)
+    np.testing.assert_allclose(short(np.eye(3)), theta)
 
 
 def test_balanced_with_a_perfect_classifier_is_snips_and_its_bootstrap_keeps_the_weights():

@@ -65,6 +65,8 @@ def test_doubly_robust_is_right_with_a_right_model_less_noisy_and_ordered():
     wild = distribution(rounds, lambda points: (g.random((50, len(points))), g.random((50, len(points)))))
     assert (np.diff(wild.cumulative) >= 0).all()
     assert wild.cumulative[-1] == 1
+    unruly = np.tile([2.0, -1.0, 0.3], (50, 1))
+    np.testing.assert_array_equal(distribution(rounds, lambda _: (0 * unruly, unruly)).cumulative, [0, 1, 1])
 
 
 def test_intervals_of_the_worst_part_cover():
@@ -75,6 +77,16 @@ def test_intervals_of_the_worst_part_cover():
         hits.append(interval.low <= TRUE.worst(0.6) <= interval.high)
         assert interval.low <= value <= interval.high
     assert 0.82 <= np.mean(hits) <= 0.97
+
+
+def test_a_user_whose_rows_are_repeated_is_still_one_user():
+    rounds, _ = log(100, 3)
+    columns = (rounds.reward, rounds.propensity, rounds.target_probability, rounds.cluster[:, None])
+    reward, p, target, cluster = (np.repeat(column[:, 0], 3) for column in columns)
+    thrice = Rounds.of(reward, p, target, cluster=cluster)
+    (value, once), (again, repeated) = (risk_interval(r, Distribution.mean, 0.9, seed=0) for r in (rounds, thrice))
+    assert again == pytest.approx(value)
+    assert (repeated.low, repeated.high) == pytest.approx((once.low, once.high))
 
 
 def test_no_weight_and_slates_are_refused():

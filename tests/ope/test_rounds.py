@@ -83,7 +83,8 @@ def test_kinds_of_probability():
 
 def test_episodes_and_steps_become_products_of_ratios():
     g = np.random.default_rng(0)
-    log = LOG.with_columns(propensity=pl.Series(g.uniform(0.2, 1, 6))).filter(pl.col("event") != 14)
+    columns = (pl.Series("propensity", g.uniform(0.2, 1, 6)), pl.Series("reward", g.uniform(0.2, 1, 6)))
+    log = LOG.with_columns(*columns).filter(pl.col("event") != 14)
     targets = TARGETS.with_columns(target_probability=pl.Series(g.uniform(0, 1, 6)), q_hat=0.5, q_hat_target=2.0)
     rounds = Rounds.from_tables(log, targets, "new", kind="trajectory", discount=0.5)
     plain = Rounds.from_tables(log, targets, "new")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlrec.errors import InputError
-from rlrec.ope.estimators import snips
+from rlrec.ope.estimators import sndr, snips
 from rlrec.ope.models import part
 from rlrec.ope.segments import segments, segments_of_stats
 from rlrec.ope.statistics import Stats
@@ -25,6 +25,10 @@ def test_each_part_is_the_log_of_its_own_rows():
     assert found["phone"].ess == pytest.approx(w.sum() ** 2 / (w @ w))
     (whole,) = segments(rounds, np.ones(600, dtype=int))
     assert whole.value == pytest.approx(snips(rounds).value)
+    modelled = TWO_CONTEXTS.sample(600, g, model=np.full((2, 3), 0.4))
+    (whole,) = segments(modelled, np.ones(600, dtype=int))
+    assert whole.value == pytest.approx(sndr(modelled).value)
+    assert whole.estimator == "sndr"
 
 
 def test_all_parts_are_covered_at_once():

@@ -153,7 +153,9 @@ def test_pseudoinverse_of_a_product_logger_is_the_sum_of_ratios():
     np.testing.assert_allclose(product_weights(log), pseudoinverse_weights(indicators, logging, target), atol=1e-9)
     found, whole = pseudoinverse(log, product_weights(log))
     assert found.value == pytest.approx((log.reward.sum(axis=1) * product_weights(log)).mean())
+    assert found.standard_error == pytest.approx(found.contributions.std(ddof=1) / np.sqrt(len(slates)))
     normalised, _ = pseudoinverse(log, product_weights(log), "snips")
+    assert normalised.standard_error == pytest.approx(normalised.contributions.std() / np.sqrt(len(slates)))
     assert normalised.value == pytest.approx(found.value / product_weights(log).mean())
     again = bootstrap([normalised], whole, 0.95, seed=0)[0]
     assert again.standard_error == pytest.approx(clustered(normalised, whole, 0.95).standard_error, rel=0.3)

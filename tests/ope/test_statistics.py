@@ -70,6 +70,28 @@ def test_any_split_merges_to_the_whole(seed, k, cuts):
         assert merged.standard_error(base) == pytest.approx(whole.standard_error(base), rel=1e-9)
 
 
+def test_parts_keep_what_is_true_of_any_or_of_all():
+    modelled = ragged(5, 20, 1)
+    estimated = Rounds.of(
+        modelled.reward, modelled.propensity, modelled.target_probability / 2, propensity_estimated=True
+    )
+    for one, two in ((modelled, estimated), (estimated, modelled)):
+        both = Stats.of(one) + Stats.of(two)
+        assert both.estimated_rows == 20
+        assert not both.has_model
+        assert both.max_weight == modelled.weights.max()
+
+
+@pytest.mark.parametrize("base", UNTUNED)
+def test_by_row_every_row_is_a_request(base):
+    rounds = ragged(6, 60, 3, users=40)
+    rows = {k: v[rounds.mask] for k, v in columns_of(rounds).items() if k not in ("mask", "cluster")}
+    alone = Rounds.of(**rows, cluster=np.repeat(rounds.cluster, 3)[rounds.mask.reshape(-1)])
+    found, stats = UNTUNED[base](alone), Stats.of(rounds).by_row()
+    assert stats.value(base) == pytest.approx(found.value, rel=1e-12)
+    assert stats.standard_error(base) == pytest.approx(cluster_error(found.contributions, alone), rel=1e-12)
+
+
 def test_chunks_do_not_show(monkeypatch):
     rounds = ragged(1, 50, 2)
     whole = Stats.of(rounds)
@@ -138,7 +160,8 @@ def test_buckets_lie_between_their_edges():
 
 
 def test_users_spread_evenly_over_shards_whatever_their_numbers():
-    for users in (np.arange(100_000), np.arange(100_000) * 1_000, (1 << 60) + (np.arange(100_000) << 20)):
+    many = np.arange(100_000)
+    for users in (many, many * 1_000, (1 << 60) + (many << 20), many << 33):
         sizes = np.bincount(shard_of(users), minlength=SHARDS)
         assert len(sizes) == SHARDS
         assert 40 < sizes.min() <= sizes.max() < 180

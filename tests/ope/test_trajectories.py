@@ -230,6 +230,25 @@ def test_one_step_is_the_bandit():
     assert ips(log.doubly_robust()).value == pytest.approx(dr(plain).value)
 
 
+def test_a_trajectorys_predictions_do_not_know_its_own_rewards():
+    log, state, action = sampled(200, 0)
+    fold = np.arange(200) % 2
+    spoilt = replace(log, reward=log.reward + 5 * (fold == 0)[:, None])
+    before, after = (
+        fitted_q(one, *features(state), action, lambda rows, goal: linear(rows, goal, 1e-6), fold)
+        for one in (log, spoilt)
+    )
+    np.testing.assert_array_equal(before.q_hat[fold == 0], after.q_hat[fold == 0])
+    assert (before.q_hat[fold == 1] != after.q_hat[fold == 1]).any()
+
+
+def test_normalised_steps_are_plain_ones_when_every_product_averages_to_one():
+    log = every()[0]
+    assert snips(log.stepwise()).value == pytest.approx(ips(log.stepwise()).value, rel=1e-12)
+    halved = replace(log, target_probability=log.target_probability / 2).stepwise()
+    assert snips(halved).value != pytest.approx(ips(halved).value)
+
+
 def test_long_horizons_stay_finite_and_are_not_trusted():
     g = np.random.default_rng(1)
     shape = (200, 400)
@@ -237,6 +256,8 @@ def test_long_horizons_stay_finite_and_are_not_trusted():
     assert np.isfinite(ips(log.stepwise()).value)
     assert 0 < trusted_steps(log) < 20
     assert trusted_steps(every()[0]) == STEPS
+    half = np.array([[0.5, 1.0, 0.5], [0.5, 0.0, 0.5]] * 20)  # 40 trajectories, of which 20 are left at the second step
+    assert trusted_steps(Trajectories(half, np.full((40, 3), 0.5), half, np.ones((40, 3), dtype=bool))) == 1
 
 
 def test_gaps_and_numbers_that_are_no_probabilities_are_refused():

@@ -49,11 +49,29 @@ def test_the_database_gives_the_sums_of_a_stream(tmp_path, text, shuffled):
     same(found, stats_of_batches([frame], POSITIONS, transforms))
 
 
+@pytest.mark.parametrize("columns", [{"user": pl.col("user") * 2**33 + 5}, {"event": pl.int_range(pl.len())}])
+def test_large_user_numbers_and_requests_that_alternate(tmp_path, columns):
+    """A number's high bits decide its shard too; events that rise while requests do not are no proof of order."""
+    stored = log().sort("position", "request").with_columns(**columns)
+    same(database_sums(stored, tmp_path), stats_of_batches([stored.sort("request", "position")], POSITIONS))
+
+
+def test_threads_do_not_show(tmp_path):
+    """Sums are compensated: the order in which threads add rows moves the last digit at most."""
+    log().sample(fraction=1.0, shuffle=True, seed=2).write_parquet(tmp_path / "log.parquet", row_group_size=50)
+    found = []
+    for threads in (1, 2):
+        with connect(tmp_path) as connection:
+            connection.execute(f"set threads = {threads}")
+            found.append(stats_of_parquet(tmp_path / "log.parquet", "target", optional_columns(tmp_path), connection))
+    np.testing.assert_allclose(found[0].cells, found[1].cells, rtol=1e-15)
+    np.testing.assert_array_equal(found[0].requests, found[1].requests)
+
+
 def test_single_items_without_predictions_and_with_a_named_policy(tmp_path):
     frame = log().filter(pl.col("position") == 1).drop("q_hat", "q_hat_target")
-    found = database_sums(
-        frame.with_columns(target_policy=pl.lit("target"), propensity_source=pl.lit("estimated")), tmp_path
-    )
+    named = frame.with_columns(target_policy=pl.lit("target"), propensity_source=pl.lit("estimated"))
+    found = database_sums(pl.concat([named, named.with_columns(target_policy=pl.lit("another"))]), tmp_path)
     same(found, stats_of_batches([frame], [1]))
     assert found.estimated_rows == 300
 
@@ -85,9 +103,12 @@ BAD = {
     "OPE004 requests repeat a position": {"position": pl.lit(1)},
     "OPE006 reward": {"reward": pl.col("reward") + 100},
     "OPE007 propensity": {"propensity": pl.lit(None, pl.Float64)},
+    "OPE007 propensity: 900 rows": {"propensity": pl.lit(1.5)},
     "OPE009": {"propensity_kind": pl.lit("slate")},
+    "OPE009 propensities are of whole slates": {"propensity_kind": pl.lit("cascade")},
     "OPE020 target_probability": {"target_probability": pl.lit(None, pl.Float64)},
     "OPE022 target_probability": {"target_probability": pl.lit(float("nan"))},
+    "OPE022 target_probability: 900 rows": {"target_probability": pl.lit(1.5)},
     "OPE024": {"q_hat": pl.when(pl.col("event") == 7).then(None).otherwise("q_hat")},
 }
 
