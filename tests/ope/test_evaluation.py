@@ -146,14 +146,26 @@ def test_seed_decides_everything_and_rows_may_come_in_any_order():
 
 def test_the_example_of_the_documentation_runs(tmp_path):
     root = Path(__file__).parents[2]
-    code = re.search(r"```python\n(.*?)```", (root / "docs" / "ope.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert code
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", code[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    files, arrays = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "ope.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[0] in ("trust", "caution")
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    said = []
+    for code in (files, arrays):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.splitlines())
+    assert said[0][0].split()[0] == said[1][-1].split()[0] in ("trust", "caution")
+    rows = [line.split() for line in said[1][:-1]]
+    by_arrays = {(row[0], row[1]): [float(number) for number in row[2:]] for row in rows}
+    stored = json.loads((tmp_path / "report" / "estimates.json").read_text(encoding="utf-8"))["estimates"]
+    for one in stored:
+        for found in (one, *one["further"]):
+            same = [one["value"], found["low"], found["high"]]
+            assert by_arrays.pop((one["estimator"], found["interval"])) == pytest.approx(same, rel=1e-12)
+    assert {estimator for estimator, _ in by_arrays} == {"dr", "sndr"}  # which need predictions
 
 
 def test_further_intervals_are_those_of_their_names_and_told_what_was_declared():
