@@ -284,3 +284,11 @@ def test_help_is_instant_and_loads_nothing_heavy():
         seconds.append(time.perf_counter() - start)
     assert done.stdout.splitlines()[-1] == "heavy: []"
     assert min(seconds) < HELP_SECONDS
+
+
+def test_a_flow_refuses_a_preset_of_another_kind():
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.finetune", "open-bandit/exchange"], capture_output=True, text=True
+    )
+    assert done.returncode == cli.EXIT_INPUT
+    assert "rlrec run open-bandit/exchange" in done.stderr
