@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -49,7 +49,12 @@ def run_flow(flow: Callable[..., Any]) -> None:
         preset: PRESET, data: DATA = None, changes: CHANGES = None
     ) -> None:
         """Run this flow on a preset; what was computed before is not made again."""
-        typer.echo(run_plan(flow, plan_of(preset, data, changes)))
+        from rlrec.errors import InputError
+
+        plan = plan_of(preset, data, changes)
+        if not isinstance(plan, get_type_hints(flow.fn)["plan"]):  # pyright: ignore[reportFunctionMemberAccess] - a Flow
+            raise InputError(f"{preset} is a preset of the kind {plan.kind}", remedy=f"start it by: rlrec run {preset}")
+        typer.echo(run_plan(flow, plan))
 
     words = sys.argv[1:]
     debug = [word for word in words if word == "--debug"]

@@ -216,11 +216,21 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     if question.by is not None:
         found = [{"target_policy": one.policy, **asdict(part)} for one in answers for part in one.segments]
         parts = pl.DataFrame(found, infer_schema_length=None)
-    told_by = {"by": question.by, "half_width": question.half_width, "command": question.command(logs, targets)}
-    page = sheet(estimates, diagnostics, curve, compared_all, parts, **told_by)
+    decided = decisions(compared_all, answers, question)
+    page = sheet(
+        estimates,
+        diagnostics,
+        curve,
+        compared_all,
+        parts,
+        by=question.by,
+        half_width=question.half_width,
+        command=question.command(logs, targets),
+        decided=decided,
+    )
     write_json(out / "estimates.json", estimates)
     write_json(out / "diagnostics.json", diagnostics)
-    write_json(out / "decision.json", decisions(compared_all, answers, question))
+    write_json(out / "decision.json", decided)
     write(out / "curve.parquet", curve.write_parquet)
     write(out / "comparison.parquet", compared_all.write_parquet)
     if parts is not None:

@@ -100,6 +100,16 @@ def answers(diagnostics: Mapping[str, Any], compared: pl.DataFrame) -> list[Answ
     ]
 
 
+def gate_lines(decided: Mapping[str, Any]) -> list[str]:
+    """What `decision.json` says, a sentence a policy."""
+    return [
+        f"Gate: {policy} {'passes' if one['passes'] else 'does not pass'} against "
+        f"{'what runs today' if one['reference'] == LOGGING else one['reference']}, by a margin of "
+        + "; ".join((number(one["margin"]), *one["reasons"]))
+        for policy, one in decided.items()
+    ]
+
+
 def ends(row: Mapping[str, Any]) -> Ends:
     """A value and its interval."""
     return row["value"], row["low"], row["high"]

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 from markupsafe import Markup
 
 from tasks.provenance import propensity_sentence
-from tasks.report.answers import answer_grid, answers, headline, next_steps, said_once, tone
+from tasks.report.answers import answer_grid, answers, gate_lines, headline, next_steps, said_once, tone
 from tasks.report.exhibits import Exhibit, exhibits, plotly_bundle, segments
 from tasks.report.glossary import COLUMNS, ESTIMATORS, INTERVALS, VALIDITY
 from tasks.report.page import templates
@@ -50,10 +51,12 @@ def sheet(
     by: str | None = None,
     half_width: float | None = None,
     command: str = "",
+    decided: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sheet:
     """The page, from what `estimates.json`, `diagnostics.json`, the curve, the comparison and the segments hold.
 
-    `parts` are those of the column `by`; `half_width` is what a plan in `diagnostics` is for.
+    `parts` are those of the column `by`; `half_width` is what a plan in `diagnostics` is for; `decided` is
+    `decision.json`.
     """
     level, unit = f"{100 * told['level']:g} %", told["per"]
     policies, seen = len(diagnostics), diagnostics.items()
@@ -71,6 +74,7 @@ def sheet(
         policies=policies,
         steps=next_steps(found, diagnostics, has_range=bounded, has_plan=half_width is not None),
         answers=answer_grid(found, unit),
+        gate=gate_lines(decided),
         estimates=estimate_grid(told, diagnostics),
         further=further_grid(told),
         rules=rule_grid(diagnostics),

@@ -58,11 +58,11 @@ def rule_text(rule: str) -> str:
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
-    """A figure with three decimals, fewer if large, more if small, and a real minus sign; an en dash for none."""
+    """Three decimals, fewer if large, three digits below 0.01, and a real minus sign; an en dash for none."""
     if value is None:
         return ABSENT
     size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 10 else 3 if size == 0 or size >= 0.001 else 4
+    digits = 0 if size >= 1000 else 1 if size >= 10 else 3 if size == 0 or size >= 0.01 else 5 if size >= 0.001 else 6
     text = f"{size:,.{digits}f}" if size == 0 or size >= TINY else f"{size:.0e}"
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
     return sign + text

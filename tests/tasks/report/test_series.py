@@ -64,7 +64,7 @@ def test_the_curve_marks_what_each_rule_chose(results: Results) -> None:
         f"λ by {name}": frame["lambda"][frame[f"selected_{rule}"].arg_true()[0]]
         for rule, (name, _) in RULES_OF_CHOICE.items()
     }
-    assert len(set(marked.values())) == 2
+    assert len(set(marked.values())) == len(RULES_OF_CHOICE)
     drawn = {trace.name: trace for trace in figure.data}
     assert drawn.keys() >= {name for name, _ in CURVE_LINES.values()}
     assert drawn["true bias"].meta == "ink"

@@ -98,7 +98,7 @@ def test_reading(low: float | None, high: float, metric: str, said: str) -> None
 
 def test_numbers() -> None:
     assert [number(value) for value in (0.0, 0.0941, -0.5, 12.34, 1234.5, 0.00051, None)] == [
-        "0.000", "0.094", "−0.500", "12.3", "1,234", "0.0005", "–",
+        "0.000", "0.094", "−0.500", "12.3", "1,234", "0.000510", "–",
     ]  # fmt: skip
     assert number(0.05, signed=True) == "+0.050"
     assert [percent(share) for share in (0.0, 0.006, 0.463, None)] == ["0 %", "0.6 %", "46 %", "–"]
