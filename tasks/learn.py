@@ -151,7 +151,7 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
         cluster=log.context.numpy(),
         q_hat=None if found.q_hat is None else found.q_hat.numpy(),
         q_hat_target=None if found.q_hat_target is None else found.q_hat_target.numpy(),
-        actions=np.full(log.items.shape, serving.contexts.candidates.shape[1]),
+        actions=torch.full(log.items.shape, serving.contexts.candidates.shape[1]).numpy(),
         reward_range=(0.0, 1.0),
     )
 

@@ -17,6 +17,7 @@ from tasks.contenders import CLICKS, RL, VALUE
 from tasks.presets import Plan
 from tasks.promote import Registered
 from tasks.provenance import propensities_of, version_sentence
+from tasks.publication import chosen
 from tasks.report.results import read_results
 from tasks.report.summaries import summary_markdown
 from tasks.report.wording import headline_sentence
@@ -201,8 +202,7 @@ def publish(
     run.metrics([(f"truth/{r['kind']}/{r['policy']}", r["value"], 0) for r in truth.iter_rows(named=True)])
     held = found.heldout.filter(pl.col("seed").is_null())
     run.metrics([(f"heldout/{r['metric']}/{r['policy']}", r["value"], 0) for r in held.iter_rows(named=True)])
-    chosen = found.curve.filter("selected").select("target_policy", "base", "family", "lambda").rows()
-    run.metrics([(f"lambda/{base}/{family}/{policy}", value, 0) for policy, base, family, value in chosen])
+    run.metrics(list(chosen(found.curve)))
     run.params(plan.model_dump(mode="json"))
     run.tags(
         {

@@ -65,9 +65,7 @@ class Answer:
         named_rows += [(f"difference/{one['reference']}/{one['target_policy']}", one) for one in differences]
         for name, row in named_rows:
             yield from ((f"{name}/{end}", row[end], 0) for end in ENDS if row[end] is not None)
-        for rule in RULES:
-            for row in self.curve.filter(f"selected_{rule}").iter_rows(named=True):
-                yield f"lambda/{rule}/{row['base']}/{row['family']}/{row['target_policy']}", row["lambda"], 0
+        yield from chosen(self.curve)
 
     def tags(self) -> dict[str, object]:
         """Verdicts, decisions, and what they are about."""
@@ -107,6 +105,13 @@ class Answer:
         lines += ["", "## Notes", ""]
         lines += [f"- {plain(p)}: {plain(note)}" for p, one in self.diagnostics.items() for note in one["notes"]]
         return "\n".join(lines) + "\n"
+
+
+def chosen(curve: pl.DataFrame) -> Iterator[tuple[str, float, int]]:
+    """The λ that each rule chose, as metrics lambda/RULE/BASE/FAMILY/POLICY."""
+    for rule in RULES:
+        for row in curve.filter(f"selected_{rule}").iter_rows(named=True):
+            yield f"lambda/{rule}/{row['base']}/{row['family']}/{row['target_policy']}", row["lambda"], 0
 
 
 def log_answer(run: Run, answer: Answer) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from rlrec.corpus import Corpus
 from rlrec.errors import InputError
-from rlrec.ope.validation import require_columns
+from rlrec.ope.validation import MODEL_COLUMNS, require_columns
 from rlrec.tables import LOGGED_SLATES, TARGETS, VOCABULARY
 from tasks.artifacts import aside
 from tasks.checkpoints import seeded
@@ -116,7 +116,8 @@ def known_to_all(log: Log, policies: Sequence[Served], scratch: Path, *, leave_o
 def write_targets(log: Log, policies: Sequence[Served], prefixes: int, seed: int, file: Path) -> None:
     """TARGETS rows of every policy, a few users at a time, as one Parquet file."""
     event = log.rows.collect_schema()["event"]
-    schema = pl.DataFrame(schema={**TARGETS.columns, **TARGETS.optional, "event": event}).to_arrow().schema
+    predicted = {name: TARGETS.optional[name] for name in MODEL_COLUMNS}
+    schema = pl.DataFrame(schema={**TARGETS.columns, **predicted, "event": event}).to_arrow().schema
     with aside(file) as draft, pq.ParquetWriter(draft, schema) as writer:
         for one in policies:
             for part in target_rows(log, one, prefixes, seed):

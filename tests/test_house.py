@@ -1,11 +1,14 @@
 """The house keeps its rules: every arrow is guarded, every module has its test, documents name what exists."""
 
+import builtins
+import dis
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -115,6 +118,22 @@ def test_every_module_of_the_library_has_its_test():
     assert sorted(excused - modules) == [], "excused, but not there"
     missing = {module for module in modules if not mirrored(module).exists()}
     assert sorted(missing - WITHOUT_BEHAVIOUR) == []
+
+
+def test_no_function_reads_a_name_that_its_module_lacks():
+    """Linters must leave undefined names alone here, for the sake of one-word shapes."""
+    missing: list[str] = []
+    for file in sorted(one for package in PACKAGES for one in (ROOT / package).rglob("*.py")):
+        module = compile(file.read_text(encoding="utf-8"), file.name, "exec")
+        known = {*vars(builtins), "__file__", "__name__"}
+        known |= {one.argval for one in dis.get_instructions(module) if one.opname in ("STORE_NAME", "STORE_GLOBAL")}
+        waiting = [module]
+        while waiting:
+            code = waiting.pop()
+            waiting += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+            read = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
+            missing += [f"{file.relative_to(ROOT)}: {code.co_name} reads {name}" for name in sorted(read - known)]
+    assert not missing
 
 
 def test_the_readme_is_short():

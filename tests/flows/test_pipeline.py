@@ -120,11 +120,11 @@ def test_the_curve_is_on_the_run_as_table_and_image_with_the_chosen_caps(in_home
     from tasks import tracking
 
     curve = pl.read_parquet(in_home.first.results.path / "curve.parquet")
-    chosen = curve.filter("selected").select("target_policy", "base", "family", "lambda").rows()
+    chosen = curve.filter("selected_slope").select("target_policy", "base", "family", "lambda").rows()
     logged = parent(in_home.first.run_id).data.metrics
     assert chosen
     for policy, base, family, value in chosen:
-        assert logged[f"lambda/{base}/{family}/{policy}"] == min(value, sys.float_info.max)
+        assert logged[f"lambda/slope/{base}/{family}/{policy}"] == min(value, sys.float_info.max)
     api = tracking.client()
     for folder, file in (("tables", "curve.parquet"), ("report/figures", "weight_curve.png")):
         assert f"{folder}/{file}" in {found.path for found in api.list_artifacts(in_home.first.run_id, folder)}

@@ -70,7 +70,7 @@ def test_the_gate_lets_through_who_beats_what_served_or_the_reference(files, tmp
     told = json.loads((tmp_path / "named" / "diagnostics.json").read_text())
     assert told["better"]["notes"][-1] == "said by the caller"
     assert told["same"]["notes"] == told["better"]["notes"][:-1]
-    assert "more than same" in (tmp_path / "named" / "report.html").read_text()
+    assert "Gate: better passes against same" in (tmp_path / "named" / "report.html").read_text()
 
     estimate_from_parquet(*files, tmp_path / "margin", reference="same", margin=gap["low"])
     assert not decided(tmp_path / "margin")["better"]["passes"]
