@@ -307,6 +307,13 @@ def estimate(
     planned_users: Annotated[
         int | None, typer.Option(help="For confidence_sequence: how many users are expected in the end.")
     ] = None,
+    tune: Annotated[
+        float | None,
+        typer.Option(
+            help="A share of the users, on whom the λ of every estimator that has one is chosen; they leave all else.",
+            show_default=False,
+        ),
+    ] = None,
     by: Annotated[
         str | None, typer.Option(help="A column of the log: its parts are estimated too, all at once.")
     ] = None,
@@ -398,6 +405,7 @@ def estimate(
             methods=interval,
             families=family,
             planned_users=planned_users,
+            tune=tune,
             by=by,
             half_width=plan,
             items=items,

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +15,14 @@ from rlrec.errors import InputError
 from rlrec.ope.codes import KINDS, Kind
 from rlrec.ope.comparison import LOGGING, Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
-from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
+from rlrec.ope.evaluation import REPORTED, Evaluation, evaluate, evaluate_stats, finite_or_null
+from rlrec.ope.models import part
 from rlrec.ope.planning import MIXTURES, Plan, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments, segments_of_stats
 from rlrec.ope.selection import Grade, gate, worst_of
+from rlrec.ope.splitting import set_aside, tuned_on
+from rlrec.ope.statistics import needs_model
 from rlrec.ope.summary import EXACT, needed
 from rlrec.ope.transforms import FAMILIES, Family, Transform
 from rlrec.ope.validation import policies, require_columns
@@ -40,7 +43,12 @@ WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("n", "n_clusters", "ess", "mean_weight", "max_weight_share", "verdict", "true_value")),
 )
 OF_INTERVALS = ("interval", "validity", "se", "low", "high")
-OPTIONS = {"estimators": "--estimator", "methods": "--interval", "half_width": "--plan"}  # not called as the fields
+OPTIONS = {
+    "estimators": "--estimator",
+    "methods": "--interval",
+    "families": "--family",
+    "half_width": "--plan",
+}  # not called as the fields
 SHARED = ("estimand", "level", "seed", "input_digest", "code_version")
 COMPARISON_SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("target_policy", "reference", "estimator"), pl.String()),
@@ -59,6 +67,7 @@ class Question:
     The value is a mean per `unit`, of log rows or of requests; None is rows, but requests where `kind` needs them.
     `cluster` names the column whose values are independent of each other; None is the user, else the request.
     `families` are those of the curve beside clip; None is all of them, in one pass those that cost nothing.
+    `tune` is the share of the users on whom λ is chosen; they leave everything else.
     `by` names a column of the log whose parts are asked for too; `half_width` asks for a plan of the next log.
     `items` is a table whose column `item` (or `action`) holds every action there can be; `serving` the digest of the
     configuration that will serve, which the targets' `serving_digest` must be.
@@ -83,6 +92,7 @@ class Question:
     methods: Sequence[str] | None = None
     families: Sequence[str] | None = None
     planned_users: int | None = None
+    tune: float | None = None
     by: str | None = None
     half_width: float | None = None
     items: Path | None = None
@@ -102,6 +112,8 @@ class Question:
         """
         if not 0 < self.level < 1:
             raise InputError(f"the level {self.level:g} is not between 0 and 1", remedy="for example --level 0.95")
+        if self.tune is not None and not 0 < self.tune < 1:
+            raise InputError(f"the share {self.tune:g} is not between 0 and 1", remedy="for example --tune 0.3")
         if (self.reward_min is None) != (self.reward_max is None):
             raise InputError("half a reward range", remedy="give both --reward-min and --reward-max, or neither")
         if self.kind not in KINDS:
@@ -155,6 +167,7 @@ class Question:
             "--kind": self.kind != "item_position",
             "--actions": self.actions is not None,
             "--interval": bool(set(self.methods or ()) - {"cressie_read"}),
+            "--tune": self.tune is not None,
             "--items": self.items is not None,
             "--serving": self.serving is not None,
         }
@@ -294,6 +307,13 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
             )
         except pl.exceptions.PolarsError as fault:
             raise unreadable(logs, fault) from fault
+        asked, kept = question.estimators, np.ones(len(rounds), dtype=bool)
+        if question.tune is not None:
+            kept = ~set_aside(rounds, question.tune, question.seed)
+            usual = [base for base in REPORTED if rounds.q_hat is not None or not needs_model(base)]
+            asked = [*(asked or usual), *tuned_on(part(rounds, ~kept), level=question.level)]
+            note = f"λ chosen on {rounds.clusters - len(np.unique(rounds.cluster[kept])):,} users, who left all else"
+            rounds = replace(part(rounds, kept), notes=(*rounds.notes, note))
         steady = (snips if rounds.q_hat is None else sndr)(rounds)
         yield Answer(
             policy,
@@ -302,7 +322,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 target_policy=policy,
                 truth=question.truth.get(policy),
                 families=question.curves(FAMILIES),
-                estimators=question.estimators,
+                estimators=asked,
                 methods=question.methods,
                 planned_users=question.planned_users,
                 resampled_choices=RESAMPLED_CHOICES,
@@ -310,7 +330,7 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
             ),
             summed(policy, steady, rounds, seed=question.seed),
             logged(rounds, seed=question.seed),
-            () if question.by is None else segments(rounds, labels(own, question, file=logs), question.level),
+            () if question.by is None else segments(rounds, labels(own, question, file=logs)[kept], question.level),
             () if question.half_width is None else plan(rounds, question.half_width, question.level),
         )
 

@@ -22,7 +22,7 @@ from rlrec.tables import LOGGED_SLATES, TARGETS, TRIPLES, check
 from tasks import tracking as runs
 from tasks.artifacts import Artifact, aside, home, store
 from tasks.estimates import estimate_from_parquet
-from tasks.presets import Exchange, Judging
+from tasks.presets import Exchange, Terms
 from tasks.sources import Source
 from tasks.sources.catalogue.impressions import BTS, PRIORS, UNIFORM
 
@@ -60,7 +60,7 @@ def targets(
     logged: Artifact,
     own: Artifact,
     beliefs: Beliefs | None,
-    judging: Judging,
+    judging: Terms,
     *,
     target: Path,
     tracking: str | None = None,
@@ -109,7 +109,7 @@ def targets(
         return store("targets", target, write)
 
 
-def first_rows(corpus: Corpus, judging: Judging) -> pl.DataFrame:
+def first_rows(corpus: Corpus, judging: Terms) -> pl.DataFrame:
     """The first rows of a log in time."""
     return (
         corpus.scan(LOGGED_SLATES).sort("at", "event").head(judging.rows).drop("candidates_id", strict=False).collect()
@@ -133,7 +133,7 @@ def shares(rows: pl.DataFrame, number: np.ndarray, actions: int) -> Float64[np.n
     return counts / counts.sum(axis=0)
 
 
-def predicted(rows: pl.DataFrame, corpus: Corpus, table: Float64[np.ndarray, "I K"], judging: Judging) -> pl.DataFrame:
+def predicted(rows: pl.DataFrame, corpus: Corpus, table: Float64[np.ndarray, "I K"], judging: Terms) -> pl.DataFrame:
     """For each event the target probability, q̂ of what was shown, and q̂ under the target policy."""
     position, action = rows["position"].to_numpy(), rows["item"].to_numpy() - 1
     probability = table.T[position]
@@ -165,7 +165,7 @@ def pairs(corpus: Corpus, actions: int, places: int) -> Float64[np.ndarray, "K I
     return np.concatenate((of_position, np.broadcast_to(features, (places, *features.shape))), axis=2)
 
 
-def answer(tables: Artifact, judging: Judging, *, target: Path, tracking: str | None = None) -> Artifact:
+def answer(tables: Artifact, judging: Terms, *, target: Path, tracking: str | None = None) -> Artifact:
     """What `rlrec ope` says of these tables, in its files, with the truth of the other log beside each estimate."""
     facts = json.loads((tables.path / FACTS).read_text(encoding="utf-8"))
     with runs.child(tracking, f"ope {facts['campaign']} {facts['log']} to {facts['target_policy']}") as run:

@@ -87,7 +87,7 @@ class Plan(BaseModel):
         return self
 
 
-class Judging(BaseModel):
+class Terms(BaseModel):
     """How a policy is judged from another's log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -119,7 +119,7 @@ class Exchange(BaseModel):
     """The dataset."""
     campaigns: Annotated[tuple[Literal["all", "men", "women"], ...], Field(min_length=1)] = ("all", "men", "women")
     """Which parts of it."""
-    judging: Judging = Judging()
+    judging: Terms = Terms()
     """How."""
 
 

@@ -192,7 +192,16 @@ def linear(features: Float64[Array, "M D"], outcome: Float64[Array, "M"], ridge:
 
 def part(rounds: Rounds, rows: Shaped[Array, "..."]) -> Rounds:
     """Some rows, their users numbered anew."""
-    columns = ("reward", "propensity", "target_probability", "mask", "q_hat", "q_hat_target", "sample_weight")
+    columns = (
+        "reward",
+        "propensity",
+        "target_probability",
+        "mask",
+        "q_hat",
+        "q_hat_target",
+        "actions",
+        "sample_weight",
+    )
     kept = {name: values[rows] for name in columns if (values := getattr(rounds, name)) is not None}
     return replace(rounds, **kept, cluster=np.unique(rounds.cluster[rows], return_inverse=True)[1])
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
+from rlrec.ope.estimators import TUNED
 from rlrec.ope.selection import RULES
 from tasks.estimates import estimate_from_parquet
 
@@ -315,3 +316,24 @@ def test_blocks_are_of_days_and_days_must_be_named(files, tmp_path):
     for record in found.values():
         assert record["n_clusters"] == 40
         assert record["low"] < record["value"] < record["high"]
+
+
+def test_a_tuned_parameter_comes_from_users_who_left_the_estimate(files, tmp_path):
+    given = {"reward_min": 0.0, "reward_max": 1.0, "seed": 1}
+    logs = tmp_path / "parted.parquet"
+    pl.read_parquet(files[0]).with_columns((pl.col("user") % 2).alias("half")).write_parquet(logs)
+    estimate_from_parquet(logs, files[1], tmp_path / "tuned", tune=0.3, by="half", **given)
+    told = json.loads((tmp_path / "tuned" / "estimates.json").read_text())["estimates"]
+    better = {one["estimator"]: one for one in told if one["target_policy"] == "better"}
+    assert set(better) == {"ips", "snips", "dr", "sndr", "cressie_read", *TUNED}
+    (rows,) = {one["n"] for one in told}
+    assert rows < 1_700
+    assert better["dr_clip"]["parameter"] is None or better["dr_clip"]["parameter"] > 0
+    seen = json.loads((tmp_path / "tuned" / "diagnostics.json").read_text())["better"]
+    assert seen["notes"][-1] == "λ chosen on 119 users, who left all else"
+    parts = pl.read_parquet(tmp_path / "tuned" / "segments.parquet").filter(pl.col("target_policy") == "better")
+    assert parts["n"].sum() == rows
+    with pytest.raises(InputError, match="not between 0 and 1"):
+        estimate_from_parquet(logs, files[1], tmp_path / "none", tune=1.0)
+    with pytest.raises(InputError, match="--tune"):
+        estimate_from_parquet(logs, files[1], tmp_path / "none", tune=0.5, one_pass=True)

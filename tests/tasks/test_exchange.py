@@ -12,12 +12,12 @@ from rlrec.errors import InputError
 from rlrec.tables import LOGGED_SLATES
 from tasks import exchange
 from tasks.artifacts import Artifact
-from tasks.presets import Judging
+from tasks.presets import Terms
 from tasks.sources import fetch
 from tasks.warehouse import ingest
 
 pytestmark = pytest.mark.data
-JUDGING = Judging(draws=1_000)
+JUDGING = Terms(draws=1_000)
 RAW_FIGURES = {"ips": 0.007438, "snips": 0.002373}  # women, BTS -> random, by Open Bandit Pipeline 0.5.7
 
 
