@@ -35,3 +35,16 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     need("data")
     folder = Path(os.environ["RLREC_TEST_DATA"]) / "ml-100k"
     return ingest(fetch("ml-100k", folder), tmp_path_factory.mktemp("movielens") / "corpus")
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Asks for figures as they are; a test of numbers gets along without a second of drawing."""
+
+
+@pytest.fixture(autouse=True)
+def blank_stills(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blank picture in place of each still, but where `drawn` asks for figures, and in the report's own tests."""
+    if "drawn" not in request.fixturenames and request.path.parent.name != "report":
+        for name in ("forest", "weight_curves"):
+            monkeypatch.setattr(f"tasks.report.images.{name}", lambda *_, **__: b"")

@@ -101,7 +101,7 @@ def test_a_reference_that_cannot_be_compared_with_is_refused(files, tmp_path):
         estimate_from_parquet(logs, None, tmp_path / "out", reference="same")
 
 
-def test_three_files_and_truthful_intervals(files, tmp_path):
+def test_three_files_and_truthful_intervals(files, tmp_path, drawn):
     out = tmp_path / "out"
     truth = {name: float(policy @ MEAN) for name, policy in POLICIES.items()}
     records = estimate_from_parquet(*files, out, reward_min=0.0, reward_max=1.0, truth=truth)
@@ -213,7 +213,7 @@ def test_rows_dropped_at_random_are_weighed_by_what_they_stand_for(files, tmp_pa
     assert any(note.startswith(f"OPE015 {len(left):,} sampled rows") for note in told["notes"])
 
 
-def test_the_same_seed_writes_the_same_bytes(files, tmp_path):
+def test_the_same_seed_writes_the_same_bytes(files, tmp_path, drawn):
     for name in ("one", "two"):
         estimate_from_parquet(*files, tmp_path / name)
     for file in ("estimates.json", "curve.parquet", "comparison.parquet", "diagnostics.json", "report.html"):
