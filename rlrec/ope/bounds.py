@@ -98,21 +98,22 @@ def above(
     sums: Float64[Array, "C"], total: float, largest: float, spread: float, failure: float, trivial: float
 ) -> float:
     """Mean plus margin, kept between 0 and what holds without looking."""
-    margin = cluster_margin(sums, total, largest, spread, failure)
-    return float(np.clip(float(sums.sum()) / total + margin, 0.0, trivial))
+    whole = float(sums.sum())
+    margin = cluster_margin(sums, total, largest, spread, failure, whole)
+    return float(np.clip(whole / total + margin, 0.0, trivial))
 
 
 def chosen_cap(rounds: Rounds, weights: Float64[Array, "N K"], loose: float, failure: float, pilot: Pilot) -> float:
     """The cap that promises the highest lower bound of E min(ŵ, c), judged on the pilot alone."""
     tried = weights[pilot.request]
-    cluster = rounds.cluster[pilot.request]
+    cluster = (pilot.user.cumsum() - 1)[rounds.cluster[pilot.request]]
     sizes = rounds.cluster_sizes[pilot.user]
     others = rounds.clusters - len(sizes)
     scale = len(sizes) / float(sizes.sum())
     best, promise = 1.0, -np.inf
     for cap in np.geomspace(1.0, max(2.0, float(tried.max())), PILOT_CAPS):
         kept = over_positions(np.minimum(tried, cap))
-        sums = scale * np.bincount(cluster, weights=kept, minlength=rounds.clusters)[pilot.user]
+        sums = scale * np.bincount(cluster, weights=kept, minlength=len(sizes))
         log = np.log(2 / failure)
         spread = rounds.positions * (cap + loose) * scale * float(sizes.max())
         lower = sums.mean() - np.sqrt(2 * sums.var() * log / others) - 7 * spread * log / (3 * others)

@@ -6,7 +6,7 @@ from jaxtyping import Float64
 from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
 from rlrec.ope.bounds import Pilot, misplaced_mass, outcome_range
-from rlrec.ope.diagnostics import effective
+from rlrec.ope.diagnostics import kish
 from rlrec.ope.estimators import bent, contributions
 from rlrec.ope.intervals import MAX_SHARDS, resamples
 from rlrec.ope.rounds import Rounds
@@ -92,12 +92,13 @@ def curve(
         if resampled:
             traced.append((sharded(sums), worst * sharded(misplaced)))
         flat = used.reshape(-1)
+        total = float(flat.sum())
         rows.append(
             point(base, family, parameter, value, variance, error, bias, noise, worst * mass, times, truth)
             | {
-                "ess": effective(flat),
+                "ess": kish(total, float(flat @ flat)),
                 "clipped_share": np.count_nonzero(used < weights) / shown,
-                "mass_missing": 1 - float(flat.sum()) / shown,
+                "mass_missing": 1 - total / shown,
             }
         )
     frame = pl.DataFrame(rows, schema=SCHEMA)
@@ -180,4 +181,5 @@ def point(
 def centred(phi: Float64[Array, "N"], rounds: Rounds) -> tuple[float, Float64[Array, "C"]]:
     """The mean of the contributions, and what remains of them per user."""
     value = float(phi.mean())
-    return value, -value * rounds.cluster_sizes + rounds.per_cluster(phi)
+    alone = rounds.clusters == len(rounds) and rounds.sample_weight is None
+    return value, rounds.per_cluster(phi) - (value if alone else value * rounds.cluster_sizes)

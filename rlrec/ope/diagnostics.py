@@ -74,6 +74,7 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
     times = float(stdtrit(max(rounds.clusters - 1, 1), 0.5 + level / 2))
     by_user = rounds.per_cluster(over_positions(weights))
     calibration, calibration_z = inverse_propensity(rounds)
+    quantiles = tuple(float(q) for q in np.quantile(rows, QUANTILES))
     return Diagnostics(
         requests=len(rounds),
         rows=rows.size,
@@ -93,21 +94,25 @@ def diagnose(rounds: Rounds, level: float = 0.95) -> Diagnostics:
         overlap=float(rounds.scaled(np.minimum(rounds.ratios, 1.0)).sum()) / rows.size,
         second_moment=float((weights * rounds.ratios).sum()) / rows.size,
         zero_share=float(np.count_nonzero(rows == 0)) / rows.size,
-        weight_quantiles=tuple(float(q) for q in np.quantile(rows, QUANTILES)),
+        weight_quantiles=quantiles,
         variance_ratio=variance_ratio(rounds),
         propensity_estimated=rounds.propensity_estimated,
         divergence=float(xlogy(weights, rounds.ratios).sum()) / rows.size,
         model_gain=model_gain(rounds),
         inverse_propensity=calibration,
         inverse_propensity_z=calibration_z,
-        without_heaviest=without_heaviest(rounds),
+        without_heaviest=without_heaviest(rounds, quantiles[-1]),
     )
 
 
 def effective(weights: Float64[Array, "R"]) -> float:
-    """(Σ w)² / Σ w²: how many equally weighted rows would be as noisy. 0 without weight. Source: Kish 1965."""
-    squared = float(weights @ weights)
-    return float(weights.sum()) ** 2 / squared if squared > 0 else 0.0
+    """How many equally weighted rows would be as noisy."""
+    return kish(float(weights.sum()), float(weights @ weights))
+
+
+def kish(total: float, squared: float) -> float:
+    """(Σ w)² / Σ w² from both sums; 0 without weight. Source: Kish 1965."""
+    return total**2 / squared if squared > 0 else 0.0
 
 
 def variance_ratio(rounds: Rounds) -> float:
@@ -142,12 +147,19 @@ def inverse_propensity(rounds: Rounds) -> tuple[float, float]:
     return ratio, (ratio - 1) / error if error > 0 else (0.0 if ratio == 1 else np.nan)
 
 
-def without_heaviest(rounds: Rounds, count: int = HEAVIEST) -> float:
-    """SNIPS without the rows of largest weight; not a number where a position keeps none."""
+def without_heaviest(rounds: Rounds, heavy: float, count: int = HEAVIEST) -> float:
+    """SNIPS without the rows of largest weight; not a number where a position keeps none.
+
+    `heavy` is a weight that some rows reach: where they are enough, the heaviest are sought among them.
+    """
     weights = rounds.weights
     if weights.size <= count:
         return np.nan
-    heaviest = np.unravel_index(np.argpartition(weights, -count, axis=None)[-count:], weights.shape)
+    among = np.flatnonzero(weights >= heavy)
+    if among.size < count:
+        among = np.arange(weights.size)
+    largest = among[np.argpartition(weights.reshape(-1)[among], -count)[-count:]]
+    heaviest = np.unravel_index(largest, weights.shape)
     spared = weights[heaviest]
     mass, reward = weights.sum(axis=0), (weights * rounds.rewards).sum(axis=0)
     np.subtract.at(mass, heaviest[1], spared)

@@ -48,11 +48,11 @@ def contributions(base: Base, rounds: Rounds, weights: Float64[Array, "N K"]) ->
     require_model(base, has_model=rounds.q_hat is not None)
     direct = rounds.direct_total if needs_model(base) else np.zeros(1)
     if base == "dm":
-        return rounds.linearised(direct, float(direct.mean()))
+        return rounds.linearised(direct)
     outcome = rounds.residuals if needs_model(base) else rounds.rewards
     if not is_ratio(base):
-        phi = np.einsum("nk,nk->n", weights, outcome) + direct
-        return rounds.linearised(phi, float(phi.mean()))
+        phi = np.einsum("nk,nk->n", weights, outcome)
+        return rounds.linearised(phi + direct if needs_model(base) else phi)
     mean_weight = weights.mean(axis=0)
     if ((mean_weight == 0) & (rounds.shares > 0)).any():
         return np.full(len(rounds), np.nan)
@@ -164,7 +164,7 @@ def beta_ips(rounds: Rounds) -> Estimate:
     by_user, centred = rounds.per_cluster(surplus), rounds.per_cluster(phi - phi.mean())
     centred_surplus = by_user - surplus.mean() * rounds.cluster_sizes
     beta = steadiest(centred, centred_surplus)
-    phi = phi - beta * rounds.linearised(surplus, float(surplus.mean()))
+    phi = phi - beta * rounds.linearised(surplus)
     error = float(np.std(phi, ddof=1)) / np.sqrt(len(phi)) if len(phi) > 1 else np.nan
     return Estimate("beta_ips", "ips", float(phi.mean()), error, phi, parameter=beta, resampled=False)
 

@@ -236,18 +236,23 @@ def empirical_bernstein(found: Estimate, rounds: Rounds, level: float) -> Interv
     """V ± the empirical Bernstein margin of the users' sums, α/2 on each side."""
     spread = contribution_spread(found, rounds)
     sums = rounds.per_cluster(found.contributions)
-    margin = cluster_margin(sums, float(len(rounds)), rounds.most_requests, spread, (1 - level) / 2)
+    failure, whole = (1 - level) / 2, float(sums.sum())
+    margin = cluster_margin(sums, float(len(rounds)), rounds.most_requests, spread, failure, whole)
     return Interval("empirical_bernstein", level, found.value - margin, found.value + margin, "finite")
 
 
-def cluster_margin(sums: Float64[Array, "C"], total: float, largest: float, spread: float, failure: float) -> float:
+def cluster_margin(
+    sums: Float64[Array, "C"], total: float, largest: float, spread: float, failure: float, whole: float
+) -> float:
     """One-sided empirical Bernstein margin of Σ sums / total, when a single request varies by at most `spread`.
 
-    The observations are C/N times the sums of each user, N = `total` requests, at most `largest` of one user.
+    The observations are C/N times the sums of each user, N = `total` requests, at most `largest` of one user; `whole`
+    is Σ sums.
     """
     users = len(sums)
     if users < 2:
         return np.inf
     scale = users / total
-    variance = scale**2 * float(sums.var(ddof=1))
+    around = sums - whole / users
+    variance = scale**2 * float(around @ around) / (users - 1)
     return bernstein_margin(variance, users, spread * scale * largest, failure)

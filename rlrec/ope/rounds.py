@@ -347,9 +347,14 @@ class Rounds:
         """The values times `scale`, where rows were sampled."""
         return values if self.sample_weight is None else values * self.scale[:, None]
 
-    def linearised(self, values: Float64[Array, "N"], centre: float) -> Float64[Array, "N"]:
-        """Contributions of the same mean whose spread also knows that N was estimated: values - centre·(s - 1)."""
-        return values if self.sample_weight is None else values - centre * (self.scale - 1.0)
+    def linearised(self, values: Float64[Array, "N"], centre: float | None = None) -> Float64[Array, "N"]:
+        """Contributions of the same mean whose spread also knows that N was estimated: values - centre·(s - 1).
+
+        The centre is the values' mean unless it is given.
+        """
+        if self.sample_weight is None:
+            return values
+        return values - (float(values.mean()) if centre is None else centre) * (self.scale - 1.0)
 
     def refuse_sampled(self, what: str) -> None:
         """Refuse what is not derived for rows that were sampled.
