@@ -108,7 +108,7 @@ def preferred(
     order = np.argsort(-half, axis=-1, kind="stable")
     value, half = (np.take_along_axis(one, order, axis=-1) for one in (value, half))
     place = slope(value, SLOPE_WIDTH * half) if rule == "slope" else slope_plus_plus(value, half)
-    return np.take_along_axis(order, place[..., None], axis=-1)[..., 0]
+    return np.asarray(np.take_along_axis(order, place[..., None], axis=-1)[..., 0])
 
 
 def slope(value: Float64[np.ndarray, "... L"], width: Float64[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
@@ -128,7 +128,7 @@ def slope_plus_plus(
 
 def before_first(stops: Bool[np.ndarray, "... L"]) -> Int64[np.ndarray, "..."]:
     """The place before the first stop; the last where there is none."""
-    return np.where(np.asarray(stops.any(axis=-1)), np.asarray(stops.argmax(axis=-1)), stops.shape[-1]) - 1
+    return np.asarray(np.where(np.asarray(stops.any(axis=-1)), np.asarray(stops.argmax(axis=-1)), stops.shape[-1]) - 1)
 
 
 def decision_changes(curve: pl.DataFrame, baseline: float) -> bool | None:

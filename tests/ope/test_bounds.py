@@ -111,7 +111,7 @@ def test_no_smaller_range_of_outcomes_would_do(base):
 
 def test_ranges_of_outcomes():
     """R by its formula, for predictions inside the declared range and beyond it."""
-    for (low, high), q, dr in (((0, 1), 0.3, 1), ((-3, -1), -2, 2), ((1, 5), 7, 6), ((-1, 0.5), -2, 2.5)):
+    for (low, high), q, dr in (((0.0, 1.0), 0.3, 1), ((-3.0, -1.0), -2, 2), ((1.0, 5.0), 7, 6), ((-1.0, 0.5), -2, 2.5)):
         rounds = Rounds.of(
             np.full(3, low), np.ones(3), np.ones(3), q_hat=np.full(3, q), q_hat_target=np.full(3, q),
             reward_range=(low, high),

@@ -94,6 +94,7 @@ REFUSED = [
     ("OPE013", Case("device", where_harmed(None, "device"), given={"cluster": "device"})),
     ("OPE014", Case("fold", {"fold": pl.col("event") % 2}, events=EVENTS)),
     ("OPE015", Case("keep_probability", {"keep_probability": pl.when(IS_HARMED).then(0.0).otherwise(1.0)})),
+    ("OPE015", Case("keep_probability", {"keep_probability": pl.when(IS_HARMED).then(1.5).otherwise(1.0)})),
     ("OPE015", Case("sample_weight", {"sample_weight": pl.lit(-2.0)}, events=EVENTS)),
     ("OPE015", Case("sample_weight", {"sample_weight": pl.lit(2.0), "keep_probability": pl.lit(0.25)}, events=EVENTS)),
     ("OPE016", Case("position", STEPS, given={"kind": "trajectory"}, events=[e for e in HARMED if e % 2])),
