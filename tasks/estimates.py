@@ -343,6 +343,10 @@ def from_sums(logs: Path, targets: Path | None, question: Question, repeat: dict
             file=logs,
             remedy="leave them out, or take the log into memory: --in-memory",
         )
+    if "cressie_read" in (question.methods or ()) and question.reward_range is None:
+        raise InputError(
+            "cressie_read needs a declared reward range", file=logs, remedy="declare it: --reward-min, --reward-max"
+        )
     from tasks.onepass import stats_by_policy  # it needs duckdb, which logs of usual size do without
 
     found = stats_by_policy(

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from rlrec.errors import InputError
+from rlrec.ope.codes import HOLDER
 from rlrec.ope.validation import require_columns
 from rlrec.tables import FEEDBACK_NAMES, LOGGED_SLATES, spelled
 
@@ -62,7 +63,10 @@ def renamed(frame: pl.LazyFrame, *, file: object) -> pl.LazyFrame:
 
 def completed(log: pl.LazyFrame, unit: Unit, cluster: str | None, *, file: object) -> pl.LazyFrame:
     """A log, by our names, with a request, user and position in each row."""
-    found = roles(log.collect_schema().names(), unit, cluster, file=file)
+    names = log.collect_schema().names()
+    found = roles(names, unit, cluster, file=file)
+    if "user" in names and found["user"] != "user":
+        log = log.with_columns(pl.col("user").alias(HOLDER))
     return log.with_columns(
         (pl.lit(1, pl.Int16) if column is None else pl.col(column)).alias(role) for role, column in found.items()
     )

@@ -154,7 +154,8 @@ def stats_of_parquet(
     if found["unfit"].sum():
         refuse(OpeUnfitRows(reward_min=low, reward_max=high), connection, file)
     count, predicted = int(found["rows"].sum()), int(found["predicted"].sum())
-    if 0 < predicted < count:
+    are_numbers = all(np.isfinite(found[name]).all() for name in ("direct", "prediction"))
+    if 0 < predicted < count or not (predicted or are_numbers):
         raise InputError(
             "OPE024 predictions are missing",
             file=file,

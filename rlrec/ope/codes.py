@@ -40,7 +40,9 @@ REMARKS = frozenset({"OPE003", "OPE008", "OPE010", "OPE011", "OPE015", "OPE025"}
 
 SAMPLING = ("keep_probability", "sample_weight")
 LISTS = ("candidates", "candidate_propensities")
-CARRIED = ("at", "item", *LISTS, "fold", *SAMPLING)
+PLACE = "row of the log"
+HOLDER = "user of the fold"  # where another column is read as the user
+CARRIED = ("at", "item", *LISTS, "fold", HOLDER, *SAMPLING)
 """Columns that are judged where a log has them."""
 ROUNDING = 1e-9
 SUM_ROUNDING = 1e-6  # of probabilities over all candidates
@@ -84,8 +86,9 @@ def carried_rules(
             stranger = item.is_not_null() & ~item.cast(pl.String).is_in(items.cast(pl.String).implode())
             rules.append(Rule("OPE005", "item", stranger, "is not in the catalogue", "give the catalogue of that time"))
     if "fold" in columns and has_model:
-        several = pl.col("fold").min().over("user") != pl.col("fold").max().over("user")
-        parted = pl.col("fold").is_null() | (several & pl.col("user").is_not_null())
+        user = HOLDER if HOLDER in columns else "user"
+        several = pl.col("fold").min().over(user) != pl.col("fold").max().over(user)
+        parted = pl.col("fold").is_null() | (several & pl.col(user).is_not_null())
         says = "is empty, or differs within one user"
         rules.append(Rule("OPE014", "fold", parted, says, "hold out whole users when q_hat is fitted"))
     return rules + sampling_rules(columns)
@@ -141,11 +144,11 @@ def with_own_propensity(log: pl.LazyFrame) -> pl.LazyFrame:
     """The log with `own`, what its candidates' propensities give to the item; null where they do not fit."""
     if not {*LISTS, "item"} <= set(log.collect_schema().names()):
         return log
-    rows = log.select("item", "candidates", "candidate_propensities").with_row_index("row")
+    rows = log.select("item", "candidates", "candidate_propensities").with_row_index(PLACE)
     even = rows.filter(pl.col("candidates").list.len() == pl.col("candidate_propensities").list.len())
     pairs = even.explode("candidates", "candidate_propensities").filter(pl.col("candidates") == pl.col("item"))
-    own = pairs.group_by("row").agg(own=pl.col("candidate_propensities").sum())
-    return log.with_row_index("row").join(own, on="row", how="left", maintain_order="left").drop("row")
+    own = pairs.group_by(PLACE).agg(own=pl.col("candidate_propensities").sum())
+    return log.with_row_index(PLACE).join(own, on=PLACE, how="left", maintain_order="left").drop(PLACE)
 
 
 def serving_rules(serving: str | None) -> list[Rule]:

@@ -122,14 +122,12 @@ def compared(
     rows: list[dict[str, object]] = []
     for reference in (None, *references):
         asked = [one for one in found if one is not reference]
-        if not asked:
-            continue
-        if reference is None:
-            intervals = simultaneous(asked, level, seed=seed, replicates=replicates)
-        else:
-            pairs = np.hstack((np.eye(len(asked)), -np.ones((len(asked), 1))))
-            both = [*asked, reference]
-            intervals = simultaneous(both, level, seed=seed, contrasts=pairs, replicates=replicates)
+        known = [one for one in asked if np.isfinite(one.value)]  # one without a value must not cost the others theirs
+        pairs = None if reference is None else np.hstack((np.eye(len(known)), -np.ones((len(known), 1))))
+        both = known if reference is None else [*known, reference]
+        found_of_known = simultaneous(both, level, seed=seed, contrasts=pairs, replicates=replicates) if known else []
+        of_name = dict(zip([one.name for one in known], found_of_known, strict=True))
+        nowhere = Interval("max_t", level, np.nan, np.nan, "asymptotic")
         rows.extend(
             {
                 "target_policy": one.name,
@@ -143,7 +141,8 @@ def compared(
                 "method": interval.method,
                 "validity": interval.validity,
             }
-            for one, interval in zip(asked, intervals, strict=True)
+            for one in asked
+            for interval in (of_name.get(one.name, nowhere),)
         )
     return rows
 

@@ -181,5 +181,4 @@ def point(
 def centred(phi: Float64[Array, "N"], rounds: Rounds) -> tuple[float, Float64[Array, "C"]]:
     """The mean of the contributions, and what remains of them per user."""
     value = float(phi.mean())
-    alone = rounds.clusters == len(rounds) and rounds.sample_weight is None
-    return value, rounds.per_cluster(phi) - (value if alone else value * rounds.cluster_sizes)
+    return value, rounds.per_cluster(phi - value)

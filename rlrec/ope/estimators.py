@@ -232,15 +232,18 @@ def form_of(name: str) -> tuple[Base, Transform | None]:
     """The base and the transform of an estimator's name that is none of `SPECIAL`.
 
     Raises:
-        InputError: there is none of this name, or a parameter is missing, superfluous or no number.
+        InputError: there is none of this name, or a parameter is missing, superfluous or none of its transform's.
     """
     for base in UNTUNED:
         if name == base:
             return base, None
     stem, _, parameter = name.partition("@")
     try:
-        base, family = TUNED[stem]
-        return base, Transform(family, float(parameter))
+        (base, family), value = TUNED[stem], float(parameter)
     except (KeyError, ValueError):
         known = ", ".join([*UNTUNED, *SPECIAL, *(f"{one}@NUMBER" for one in TUNED)])
         raise InputError(f"no estimator {name!r}", remedy=f"choose among: {known}") from None
+    most = 1.0 if family in ("sg", "power") else np.inf
+    if not 0 <= value <= most:
+        raise InputError(f"no λ {parameter} of {stem}", remedy="it is in [0, 1]" if most == 1 else "it is 0 or more")
+    return base, Transform(family, value)

@@ -23,7 +23,7 @@ from rlrec.ope.intervals import (
     hoeffding,
 )
 from rlrec.ope.likelihood import cressie_read, units_of
-from rlrec.ope.rounds import Rounds
+from rlrec.ope.rounds import Rounds, too_heavy
 from rlrec.ope.selection import LARGEST_Z, RULES, Selection, Verdict, decision_changes, judge, select
 from rlrec.ope.statistics import Base, Stats, needs_model
 from rlrec.ope.summary import (
@@ -179,6 +179,8 @@ def evaluate_stats(
 
     `families` and `estimators` need in the sums what `rlrec.ope.summary.needed` says of them.
     """
+    if max_weight is not None and stats.max_weight > max_weight:
+        raise too_heavy(stats.max_weight, max_weight)
     bases: list[Base] = [base for base in REPORTED if stats.has_model or not needs_model(base)]
     found = {name: estimate_of(name, stats) for name in (bases if estimators is None else estimators)}
     estimates = {name: summed.estimate for name, summed in found.items()}

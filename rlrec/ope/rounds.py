@@ -85,7 +85,7 @@ class Rounds:
                     remedy="declare the true range: --reward-min, --reward-max",
                 )
         if self.max_weight is not None and self.ratios.max() > self.max_weight:
-            raise InputError(f"a weight of {self.ratios.max():g} exceeds the declared maximum {self.max_weight:g}")
+            raise too_heavy(float(self.ratios.max()), self.max_weight)
         if self.sample_weight is not None:
             if shape[1] > 1:
                 raise InputError(
@@ -238,7 +238,7 @@ class Rounds:
             # what ended, or a list above that was never shown, counts as 0
             reward_range = min(reward_range[0], 0.0), max(reward_range[1], 0.0)
         if direct is not None and kind in ("cascade", "trajectory"):
-            direct = direct * before_each(target_probability / propensity)
+            direct = direct * before_each(target_probability / propensity, mask)
         return Rounds(
             reward=reward,
             propensity=propensity,
@@ -392,6 +392,15 @@ class Rounds:
         return self.per_cluster(self.sizes)
 
 
+def too_heavy(largest: float, declared: float) -> InputError:
+    """The error for a largest weight that the log contradicts."""
+    return InputError(
+        f"a weight of {largest:g} exceeds the declared maximum {declared:g}",
+        column="target_probability",
+        remedy="declare a greatest weight that is proven, or leave --max-weight out",
+    )
+
+
 def wide(values: Array) -> Array:
     """One column per position, also when there is only one."""
     return values[:, None] if values.ndim == 1 else values
@@ -418,9 +427,11 @@ def mixture_propensity(probabilities: Float64[Array, "L N K"], loggers: Int64[Ar
     return np.tensordot(shares, probabilities, axes=1)
 
 
-def before_each(ratios: Float64[Array, "N K"]) -> Float64[Array, "N K"]:
-    """U_{k-1}: the ratio of the list above each position, 1 above the first."""
-    return np.concatenate((np.ones((len(ratios), 1)), ratios[:, :-1]), axis=1)
+def before_each(ratios: Float64[Array, "N K"], mask: Bool[Array, "N K"]) -> Float64[Array, "N K"]:
+    """U_{k-1}: the ratio of the list above each position, down to the last one shown; 1 where none was."""
+    place = np.where(mask, np.arange(1, int(mask.shape[1]) + 1), 0)
+    above = np.concatenate((np.zeros((len(mask), 1), dtype=np.int64), np.maximum.accumulate(place, axis=1)), axis=1)
+    return np.take_along_axis(np.concatenate((np.ones((len(ratios), 1)), ratios), axis=1), above[:, :-1], axis=1)
 
 
 def as_probabilities(ratios: Float64[Array, "N K"]) -> tuple[Float64[Array, "N K"], Float64[Array, "N K"]]:

@@ -89,7 +89,8 @@ class SlateLog:
         """
         expected = None
         if q_next is not None:
-            expected = before_each(self.target_prefix / self.logging_prefix) * q_next
+            mask = np.ones(self.reward.shape, dtype=bool) if self.mask is None else self.mask
+            expected = before_each(self.target_prefix / self.logging_prefix, mask) * q_next
         return self.rounds(self.logging_prefix, self.target_prefix, q_hat, expected)
 
     def by_slate(self) -> Rounds:

@@ -37,6 +37,8 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int], transform
     total = Stats.empty(len(places), transforms)
     requests, largest, has_model, predicted = total.requests, 0.0, True, NOTHING_PREDICTED
     last: Any = None
+    above: list[int] = []  # positions of the last request
+    estimated = 0
     for given in batches:
         batch = pl.DataFrame(given)
         if missing := [name for name in COLUMNS if name not in batch.columns]:
@@ -52,6 +54,9 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int], transform
             continue
         has_model = has_model and all(name in batch.columns for name in PREDICTIONS)
         numbers = {name: checked(batch, name) for name in COLUMNS[3:] + (PREDICTIONS if has_model else ())}
+        refuse_repeated(batch, last, above)
+        if "propensity_source" in batch.columns:
+            estimated += int((batch["propensity_source"] == "estimated").sum())
         request, position = batch["request"], batch["position"].to_numpy()
         before = request.shift(1, fill_value=request[0] if last is None else last)
         if disordered := int((request < before).sum()):
@@ -67,6 +72,7 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int], transform
         first = (request != before).to_numpy().copy()
         first[0] |= last is None
         requests += np.bincount(shard[first], minlength=SHARDS)
+        above = (above if request[-1] == last else []) + batch.filter(request == request[-1])["position"].to_list()
         last = request[-1]
         weight = numbers["target_probability"] / numbers["propensity"]
         nothing = np.zeros(len(batch))
@@ -75,7 +81,35 @@ def stats_of_batches(batches: Iterable[Any], positions: Sequence[int], transform
         largest = max(largest, float(weight.max()))
         predicted = widened(predicted, (float(prediction.min()), float(prediction.max())))
     predicted = predicted if has_model else NOTHING_PREDICTED
-    return replace(total, max_weight=largest, has_model=has_model, predicted=predicted)
+    return replace(total, max_weight=largest, has_model=has_model, predicted=predicted, estimated_rows=estimated)
+
+
+def refuse_repeated(batch: pl.DataFrame, last: Any, above: list[int]) -> None:
+    """Refuse rows without a request, a position that a request has had, and probabilities of lists.
+
+    Raises:
+        InputError: with the number of rows.
+    """
+    if missing := batch["request"].null_count():
+        raise InputError("OPE002 request is empty", column="request", rows=missing, remedy="fill request")
+    repeated = pl.struct("request", "position").is_duplicated()
+    again = repeated | ((pl.col("request") == last) & pl.col("position").is_in(above)) if above else repeated
+    if wrong := int(batch.select(again.sum()).item()):
+        raise InputError(
+            "OPE004 position is repeated within a request",
+            column="position",
+            rows=wrong,
+            remedy="one row per request and position",
+        )
+    if "propensity_kind" in batch.columns and (
+        of_lists := int(batch["propensity_kind"].is_in(["slate", "cascade"]).sum())
+    ):
+        raise InputError(
+            "OPE009 propensity_kind is not item_position, which sums by position read",
+            column="propensity_kind",
+            rows=of_lists,
+            remedy="use Rounds, which know lists",
+        )
 
 
 def checked(batch: pl.DataFrame, name: str) -> Float64[Array, "N"]:
@@ -92,15 +126,16 @@ def checked(batch: pl.DataFrame, name: str) -> Float64[Array, "N"]:
 
 
 def numbered(users: pl.Series) -> Int64[Array, "N"]:
-    """Users as numbers: integers are themselves, text is hashed as `sql/ope/cells.sql` hashes it.
+    """Users as numbers: integers of up to 64 bits are themselves, all else is hashed as `sql/ope/shown.sql` hashes it.
 
     Raises:
         InputError: a user is missing.
     """
     if missing := users.null_count():
         raise InputError("OPE002 user is empty", column="user", rows=missing, remedy="fill user")
-    if users.dtype.is_integer():
+    if users.dtype.is_integer() and not (users.dtype == pl.UInt64 or users.dtype == pl.Int128):
         return users.cast(pl.Int64).to_numpy()
+    users = users.cast(pl.String)
     names: list[str] = users.unique().sort().to_list()
     digests = (hashlib.md5(name.encode(), usedforsecurity=False).digest() for name in names)
     numbers = [int.from_bytes(digest[8:], "little") % LOW_BITS for digest in digests]

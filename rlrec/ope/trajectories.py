@@ -108,7 +108,7 @@ class Trajectories:
         used = self.products if weights is None else weights
         parts = (self.reward - self.q_hat, self.v_hat)
         reward = np.concatenate([np.where(self.mask, part, 0.0) * self.discounts for part in parts], axis=1)
-        return self.rounds(np.concatenate((used, before_each(used)), axis=1), reward)
+        return self.rounds(np.concatenate((used, before_each(used, np.ones(used.shape, dtype=bool))), axis=1), reward)
 
 
 def trusted_steps(trajectories: Trajectories) -> int:

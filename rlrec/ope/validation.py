@@ -32,7 +32,7 @@ Problem = tuple[Rule, int, list[object]]
 
 LOG_COLUMNS = ("event", "request", "user", "position", "reward", "propensity")
 LOG_NOTES = ("propensity_kind", "propensity_source")
-ACTIONS = "actions"  # how long the list of candidates was
+ACTIONS = "number of candidates"
 MODEL_COLUMNS = ("q_hat", "q_hat_target")
 NAMED_EVENTS = 5
 DETERMINISTIC_SHARE = 0.99  # of rows with propensity 1: the log explored nothing
@@ -274,7 +274,16 @@ def matched(
 
 def with_candidates_judged(log: pl.LazyFrame, kind: Kind) -> tuple[pl.DataFrame, list[Rule]]:
     """The log without its lists, which are counted and judged as they stream by; and rules that read what was found."""
-    if isinstance(log.collect_schema().get("candidates"), pl.List):
+    schema = log.collect_schema()
+    log = log.with_columns(pl.col(name).arr.to_list() for name in LISTS if isinstance(schema.get(name), pl.Array))
+    listed = log.collect_schema().get("candidates")
+    if isinstance(listed, pl.List):
+        if "item" in schema and (schema["item"] == pl.String()) != (listed.inner == pl.String()):
+            raise InputError(
+                "OPE012 action and candidates are of different types",
+                column="item, candidates",
+                remedy="write both as text, or both as numbers",
+            )
         log = log.with_columns(pl.col("candidates").list.len().cast(pl.Float64).alias(ACTIONS))
     rules = candidate_rules(log.collect_schema().names(), kind)
     if not rules:

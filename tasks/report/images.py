@@ -107,7 +107,7 @@ def forest(shown: Forest) -> bytes:
 def weight_curves(curve: pl.DataFrame, colour: str = LEARNED) -> bytes:
     """One policy's curves: the sizes of bias and noise against λ, a row per base and a column per family.
 
-    `curve` holds the rows of `rlrec.ope.curve` with the choices of both rules, as an evaluation and `curve.parquet` do.
+    `curve` holds the rows of `rlrec.ope.curve` with the choices of each rule, as an evaluation and `curve.parquet` do.
     """
     bases = sorted(curve["base"].unique(maintain_order=True), key=by_preference)
     families = curve["family"].unique(maintain_order=True).to_list()

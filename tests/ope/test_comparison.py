@@ -133,3 +133,13 @@ def test_rankings():
     assert found.spearman == pytest.approx(spearmanr(estimated, truth).statistic)
     assert found.kendall == pytest.approx(kendalltau(estimated, truth).statistic)
     assert np.isnan(ranking(np.ones(3), true[:3], 1, safe=0.0, logging_value=0.0).spearman)
+
+
+def test_a_policy_without_a_value_costs_the_others_nothing():
+    one, *_ = logs(3)
+    nowhere = replace(one, target_probability=np.zeros_like(one.target_probability))
+    served = logged(one, seed=0)
+    good, lost = (summed(name, snips(each), each, seed=0) for name, each in (("good", one), ("lost", nowhere)))
+    alone, both = (compared(found, [served], 0.9, seed=0) for found in ([good], [good, lost]))
+    assert [row for row in both if row["target_policy"] == "good"] == alone
+    assert all(np.isnan(row["low"]) for row in both if row["target_policy"] == "lost")

@@ -392,3 +392,9 @@ def test_a_mixture_of_loggers_is_unbiased_where_no_single_one_has_support():
     np.testing.assert_allclose(mixture_propensity(own[None, :, None], np.zeros(20, int))[:, 0], own)
     with pytest.raises(InputError, match="OPE011"):
         mixture_propensity(loggers[:, action, None], logger + 1)
+
+
+@pytest.mark.parametrize("name", ["clipped_ips@-1", "dros@nan", "sg_ips@2", "sg_dr@-0.1"])
+def test_a_parameter_outside_its_transform_is_refused(name):
+    with pytest.raises(InputError, match="no λ"):
+        named(name, random_rounds(0))

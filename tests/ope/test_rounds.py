@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from rlrec.errors import InputError
-from rlrec.ope.estimators import dr, ips, snips
+from rlrec.ope.estimators import dm, dr, ips, snips
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.trajectories import Trajectories
 from tests.ope.test_validation import LOG, LOGGERS, TARGETS, TWO_LOGGERS, spoil
@@ -113,3 +113,17 @@ def test_arrays_are_checked_too():
     ):
         with pytest.raises(InputError):
             Rounds.of(**(dict(zip(("reward", "propensity", "target_probability"), good, strict=True)) | bad))
+
+
+def test_a_cascade_goes_on_below_a_position_that_is_missing():
+    """Target and logger are the same and every item earns 1, as predicted: DR and DM are the mean length of a list."""
+    request, position = [1, 1, 1, 2, 2], [1, 2, 3, 1, 3]
+    event, down = np.arange(5), 0.5 ** np.array([1.0, 2.0, 3.0, 1.0, 2.0])
+    logged = pl.DataFrame(
+        {"event": event, "request": request, "user": request, "position": position, "reward": 1.0, "propensity": down}
+    )
+    targets = pl.DataFrame(
+        {"event": event, "target_policy": "new", "target_probability": down, "q_hat": 1.0, "q_hat_target": 1.0}
+    )
+    rounds = Rounds.from_tables(logged, targets, "new", kind="cascade")
+    assert [one(rounds).value for one in (ips, dm, dr)] == pytest.approx([2.5] * 3)

@@ -7,6 +7,7 @@ import pytest
 
 from rlrec.errors import InputError
 from rlrec.ope.comparison import compared, logged, summed
+from rlrec.ope.curve import curve
 from rlrec.ope.diagnostics import diagnose, effective
 from rlrec.ope.estimators import beta_ips, clipped_ips, dm, dr, ips, named, sndr, snips, switch_dr
 from rlrec.ope.evaluation import evaluate
@@ -178,3 +179,13 @@ def test_what_is_not_derived_is_refused(twice):
     ):
         with pytest.raises(InputError, match="OPE015"):
             asked()
+
+
+@pytest.mark.parametrize("users", [None, 60])
+def test_the_curve_of_sampled_rows_ends_in_the_closed_form_error(users):
+    rounds, keep, g = world(400, 5, users)
+    rows = np.flatnonzero(g.random(400) < keep)
+    left = kept(rounds, keep, rows)
+    for base in ("ips", "snips", "dr", "sndr"):
+        last = curve(left, base, "clip")["se"][-1]
+        assert last == pytest.approx(clustered(named(base, left), left, 0.95).standard_error)

@@ -99,3 +99,17 @@ def test_columns_are_required():
     with pytest.raises(InputError) as caught:
         stats_of_batches([log().drop("user", "propensity")], POSITIONS)
     assert caught.value.column == "user, propensity"
+
+
+def test_estimated_propensities_are_counted_and_what_no_sum_can_mend_is_refused():
+    frame = log(40).with_columns(propensity_source=pl.lit("estimated"), propensity_kind=pl.lit("item_position"))
+    assert stats_of_batches([frame[:50], frame[50:]], POSITIONS).estimated_rows == len(frame)
+    again = [frame[:2], frame[1:3]]  # the first request goes on, and repeats a position
+    with pytest.raises(InputError, match="OPE004 position is repeated"):
+        stats_of_batches(again, POSITIONS)
+    with pytest.raises(InputError, match="OPE004 position is repeated"):
+        stats_of_batches([pl.concat([frame[:1], frame[:1]])], POSITIONS)
+    with pytest.raises(InputError, match="OPE002 request is empty"):
+        stats_of_batches([frame.with_columns(request=pl.lit(None, pl.Int64))], POSITIONS)
+    with pytest.raises(InputError, match="OPE009"):
+        stats_of_batches([frame.with_columns(propensity_kind=pl.lit("slate"))], POSITIONS)

@@ -204,3 +204,11 @@ def test_histogram_of_sums_is_that_of_the_rows():
     columns = ("rows", "weight", "weighted_reward")
     np.testing.assert_allclose(*(table.filter(inner).select(columns).to_numpy() for table in (one, two)), rtol=1e-12)
     assert one.select(columns).sum().row(0) == pytest.approx(two.select(columns).sum().row(0))
+
+
+def test_a_declared_largest_weight_that_the_log_exceeds_is_refused():
+    rounds = world(200, 40)
+    stats = Stats.of(rounds)
+    evaluate_stats(stats, max_weight=stats.max_weight, replicates=50)
+    with pytest.raises(InputError, match="exceeds the declared maximum"):
+        evaluate_stats(stats, max_weight=0.9 * stats.max_weight, replicates=50)

@@ -337,3 +337,34 @@ def test_a_tuned_parameter_comes_from_users_who_left_the_estimate(files, tmp_pat
         estimate_from_parquet(logs, files[1], tmp_path / "none", tune=1.0)
     with pytest.raises(InputError, match="--tune"):
         estimate_from_parquet(logs, files[1], tmp_path / "none", tune=0.5, one_pass=True)
+
+
+def test_folds_are_of_users_whatever_the_intervals_go_by(files, tmp_path):
+    logs = tmp_path / "folds.parquet"
+    pl.read_parquet(files[0]).with_columns(
+        fold=pl.col("user") % 3, day=pl.int_range(pl.len()) % 40, item=pl.lit(1), actions=pl.lit("some")
+    ).write_parquet(logs)
+    records = estimate_from_parquet(logs, files[1], tmp_path / "out", cluster="day", by="actions")
+    assert {record["n_clusters"] for record in records} == {40}
+    with pytest.raises(InputError, match="OPE014"):
+        estimate_from_parquet(
+            write(pl.read_parquet(logs).with_columns(fold=pl.int_range(pl.len()) % 3), logs), files[1], tmp_path / "out"
+        )
+
+
+def test_candidates_may_be_arrays_but_not_of_another_type(files, tmp_path):
+    log = pl.read_parquet(files[0]).with_columns(item=pl.lit(1))
+    fixed = write(
+        log.with_columns(pl.Series("candidates", [[0, 1, 2]] * len(log), dtype=pl.Array(pl.Int64, 3))), tmp_path / "a"
+    )
+    estimate_from_parquet(fixed, files[1], tmp_path / "out")
+    seen = json.loads((tmp_path / "out" / "diagnostics.json").read_text())["same"]
+    assert seen["diagnostics"]["inverse_propensity"] == pytest.approx(1, abs=0.1)
+    named = write(log.with_columns(item=pl.lit("x"), candidates=pl.lit([0, 1, 2])), tmp_path / "b")
+    with pytest.raises(InputError, match="OPE012 action and candidates are of different types"):
+        estimate_from_parquet(named, files[1], tmp_path / "none")
+
+
+def write(frame: pl.DataFrame, file: Path) -> Path:
+    frame.write_parquet(file)
+    return file

@@ -239,3 +239,31 @@ def test_a_missing_row_a_missing_column_and_what_one_pass_cannot_do(two_files, t
     with pytest.raises(InputError, match=r"columns are missing.*propensity"):
         estimate_from_parquet(logs, targets, tmp_path / "out", one_pass=True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 2, 19), "1d", eager=True),
+        pl.Series([2**63 + user for user in range(50)], dtype=pl.UInt64),
+        pl.Series([user / 50 for user in range(50)]),
+    ],
+    ids=["dates", "large numbers", "fractions"],
+)
+def test_whatever_names_a_user_all_producers_agree(tmp_path, users):
+    frame = log().with_columns(users.gather(log()["user"]).alias("user"))
+    found = database_sums(frame, tmp_path)
+    same(found, stats_of_batches([frame], POSITIONS))
+    assert 40 < found.present.sum() <= 50
+
+
+def test_predictions_that_are_no_numbers_are_refused(tmp_path):
+    frame = log().with_columns(pl.lit(float("nan")).alias(name) for name in ("q_hat", "q_hat_target"))
+    with pytest.raises(InputError, match="OPE024"):
+        database_sums(frame, tmp_path)
+
+
+def test_one_pass_asks_for_the_range_that_cressie_read_needs(tmp_path):
+    log().write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(InputError, match="declared reward range"):
+        estimate_from_parquet(tmp_path / "log.parquet", None, tmp_path / "out", methods=["cressie_read"], one_pass=True)
