@@ -172,6 +172,11 @@ def test_what_is_allowed_but_should_be_known_is_told_beside_the_result(tmp_path)
     assert [len(one) for one in said.values()] == [1] * len(REMARKED) == [1] * len(found), found
 
 
+def test_columns_that_agree_and_times_that_stand_still_are_no_faults(tmp_path):
+    both = {"sample_weight": pl.lit(4.0), "keep_probability": pl.lit(0.25), "at": pl.lit(7)}
+    assert len(notes(Case("", both), tmp_path)) == 1  # that rows were sampled
+
+
 def test_a_sound_log_says_nothing(tmp_path):
     assert notes(Case(""), tmp_path, serving="a1", items=tmp_path / "items.parquet") == []
 

@@ -189,6 +189,24 @@ def test_minimax_weights_agree_with_the_recursion_and_need_no_feature_to_be_met(
     assert (unseen >= 0).all()
 
 
+def test_minimax_weights_of_a_fold_are_learned_from_the_others_and_never_negative():
+    log, state, action = sampled(400, 3)
+    fold = np.arange(400) % 2
+    pairs, target = features(state)
+    own = fold == 0
+    turned = np.where(own[:, None] & log.mask, 1 - action, action)
+    one, other = (minimax_weights(log, pairs, target, taken, fold) for taken in (action, turned))
+    met, step = own[:, None] & log.mask, np.broadcast_to(np.arange(STEPS), state.shape)
+    before, after = (zip(step[met], state[met], taken[met], strict=True) for taken in (action, turned))
+    known = dict(zip(before, one[met], strict=True))
+    for place, weight in zip(after, other[met], strict=True):
+        assert weight == pytest.approx(known.get(place, weight))
+    poor = np.random.default_rng(0).normal(size=(*pairs.shape[:3], 2))
+    found = minimax_weights(log, poor, target, action)
+    assert (found >= 0).all()
+    assert (found[log.mask] == 0).any()
+
+
 def test_a_state_that_no_other_fold_met_keeps_the_trajectorys_own_product():
     ratio = np.array([[0.5, 2.0], [1.5, 0.4], [0.8, 1.2]])
     log = Trajectories(np.ones((3, 2)), np.full((3, 2), 0.5), ratio / 2, np.ones((3, 2), dtype=bool))
