@@ -15,14 +15,13 @@ from rlrec.errors import InputError
 from rlrec.ope.codes import KINDS, Kind
 from rlrec.ope.comparison import LOGGING, Summed, compared, logged, logged_stats, summed, summed_stats
 from rlrec.ope.estimators import sndr, snips
-from rlrec.ope.evaluation import REPORTED, Evaluation, evaluate, evaluate_stats, finite_or_null
+from rlrec.ope.evaluation import Evaluation, evaluate, evaluate_stats, finite_or_null
 from rlrec.ope.models import part
 from rlrec.ope.planning import MIXTURES, Plan, plan, plan_of_stats
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.segments import Segment, segments, segments_of_stats
 from rlrec.ope.selection import Grade, gate, worst_of
 from rlrec.ope.splitting import set_aside, tuned_on
-from rlrec.ope.statistics import needs_model
 from rlrec.ope.summary import EXACT, needed
 from rlrec.ope.transforms import FAMILIES, Family, Transform
 from rlrec.ope.validation import policies, require_columns
@@ -36,6 +35,7 @@ FILES = (  # what an answer may consist of
     *("estimates.json", "diagnostics.json", "decision.json", "comparison.parquet", "curve.parquet"),
     *("segments.parquet", "curve.png", "report.html"),
 )
+LABEL = "part of the log"  # the column that --by names
 RESAMPLED_CHOICES = 100  # logs; a frequency of 1/2 is then known to 10 %
 WRITTEN = (  # fields of a Record, by their names in estimates.json
     *((name, name) for name in ("target_policy", "estimator", "parameter", "value")),
@@ -72,7 +72,8 @@ class Question:
     `items` is a table whose column `item` (or `action`) holds every action there can be; `serving` the digest of the
     configuration that will serve, which the targets' `serving_digest` must be.
     `reference` names a target policy that the others are compared with too; the gate asks for more than `margin` over
-    it, or over the log's own mean reward. `notes` are said of a policy beside those that its evaluation makes.
+    it, or over the log's own mean reward. `notes` are said of a policy beside those that its evaluation makes;
+    `provenance` is the log beside which a corpus tells of its propensities, if not that which is read.
     `one_pass` reads the files once, within `memory_limit`, and keeps sums alone; None does so for folders and for logs
     of more than `IN_MEMORY_ROWS` rows. `truth` gives values that a simulator knows.
     """
@@ -103,6 +104,7 @@ class Question:
     memory_limit: str = "1GB"
     truth: dict[str, float] = field(default_factory=dict[str, float])
     notes: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    provenance: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked.
@@ -131,12 +133,12 @@ class Question:
             raise InputError(f"--kind {self.kind} is about whole requests", remedy="leave --per row out")
 
     def command(self, logs: Path, targets: Path | None) -> str:
-        """The call of `rlrec ope` that asks the same; `truth` and `notes` have no option."""
+        """The call of `rlrec ope` that asks the same; `truth`, `notes` and `provenance` have no option."""
         words = ["rlrec", "ope", "--logs", str(logs), *(() if targets is None else ("--target", str(targets)))]
         for one in fields(self):
             value = getattr(self, one.name)
             option = OPTIONS.get(one.name, "--" + one.name.replace("_", "-"))
-            if one.name in ("truth", "notes") or value is None or value == one.default:
+            if one.name in ("truth", "notes", "provenance") or value is None or value == one.default:
                 continue
             if one.name == "one_pass":
                 words.append("--one-pass" if value else "--in-memory")
@@ -221,7 +223,7 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     records = [record.to_record() for one in answers for record in one.evaluation.records]
     curves = [one.evaluation.curve.insert_column(0, pl.lit(one.policy).alias("target_policy")) for one in answers]
     estimates, curve, compared_all = estimates_of(answers, question), pl.concat(curves), comparison(answers, question)
-    told = propensities_of(logs)
+    told = propensities_of(logs, question.provenance)
     diagnostics = {
         one.policy: {**one.told(question.notes.get(one.policy, ())), "propensities": told} for one in answers
     }
@@ -246,7 +248,9 @@ def estimate_from_parquet(logs: Path, targets: Path | None, out: Path, **given: 
     write_json(out / "decision.json", decided)
     write(out / "curve.parquet", curve.write_parquet)
     write(out / "comparison.parquet", compared_all.write_parquet)
-    if parts is not None:
+    if parts is None:
+        (out / "segments.parquet").unlink(missing_ok=True)  # of another question
+    else:
         write(out / "segments.parquet", parts.write_parquet)
     write(out / "curve.png", lambda draft: draft.write_bytes(page.curve))
     write(out / "report.html", lambda draft: draft.write_text(page.page, encoding="utf-8"))
@@ -278,7 +282,11 @@ def estimates_of(answers: Sequence[Answer], question: Question) -> dict[str, obj
 
 def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict[str, Any]) -> Iterator[Answer]:
     """Each target policy, its rows in memory."""
-    logged_rows = completed(scan(logs), question.unit, question.cluster, file=logs)
+    source = scan(logs)
+    if question.by is not None:  # before another column is read as the user, the request or the position
+        by = chosen_column(question.by, source.collect_schema().names(), file=logs)
+        source = source.with_columns(pl.col(by).cast(pl.String).alias(LABEL))
+    logged_rows = completed(source, question.unit, question.cluster, file=logs)
     mixed = None if question.loggers is None else scan(question.loggers)
     items = None if question.items is None else catalogue(question.items)
     features = [FEEDBACK_NAMES.get(name, name) for name in (question.by, question.cluster) if name is not None]
@@ -307,12 +315,12 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
             )
         except pl.exceptions.PolarsError as fault:
             raise unreadable(logs, fault) from fault
-        asked, kept = question.estimators, np.ones(len(rounds), dtype=bool)
+        also, kept = list[str](), np.ones(len(rounds), dtype=bool)
         if question.tune is not None:
             kept = ~set_aside(rounds, question.tune, question.seed)
-            usual = [base for base in REPORTED if rounds.q_hat is not None or not needs_model(base)]
-            asked = [*(asked or usual), *tuned_on(part(rounds, ~kept), level=question.level)]
-            note = f"λ chosen on {rounds.clusters - len(np.unique(rounds.cluster[kept])):,} users, who left all else"
+            also = tuned_on(part(rounds, ~kept), level=question.level)
+            note = f"λ chosen on {rounds.clusters - len(np.unique(rounds.cluster[kept])):,} users, who left all else; "
+            note += "intervals at it are of the transformed value, without its bias"
             rounds = replace(part(rounds, kept), notes=(*rounds.notes, note))
         steady = (snips if rounds.q_hat is None else sndr)(rounds)
         yield Answer(
@@ -322,7 +330,8 @@ def from_rows(logs: Path, targets: Path | None, question: Question, repeat: dict
                 target_policy=policy,
                 truth=question.truth.get(policy),
                 families=question.curves(FAMILIES),
-                estimators=asked,
+                estimators=question.estimators,
+                also=also,
                 methods=question.methods,
                 planned_users=question.planned_users,
                 resampled_choices=RESAMPLED_CHOICES,
@@ -399,6 +408,11 @@ def comparison(answers: Sequence[Answer], question: Question) -> pl.DataFrame:
             f"the reference {question.reference!r} is no target policy", column="target_policy",
             remedy=f"choose among: {', '.join((LOGGING, *known))}",
         )  # fmt: skip
+    if wanted and known == wanted:
+        raise InputError(
+            "the reference is the only target policy", column="target_policy",
+            remedy="leave --reference out, or add the policy that is to beat it",
+        )  # fmt: skip
     together = all(np.array_equal(one.logger.units, answers[0].logger.units) for one in answers)
     if wanted and not together:
         raise InputError(
@@ -434,19 +448,23 @@ def labels(log: pl.LazyFrame, question: Question, *, file: Path) -> np.ndarray:
     """The value of the column `by` for each row or request, in their order.
 
     Raises:
-        InputError: the column is not there, or differs within a request.
+        InputError: it is empty, or differs within a request.
     """
-    column = chosen_column(question.by or "", log.collect_schema().names(), file=file)
     if question.unit == "row":
-        rows = log.select("request", "position", label=pl.col(column).cast(pl.String)).sort("request", "position")
-        return rows.collect()["label"].to_numpy()
-    found = log.group_by("request").agg(pl.col(column).first(), varies=pl.col(column).n_unique() > 1).sort("request")
-    frame = found.collect()
-    if wrong := int(frame["varies"].sum()):
+        frame = log.select("request", "position", LABEL).sort("request", "position").collect()
+    else:
+        found = log.group_by("request").agg(pl.col(LABEL).first(), varies=pl.col(LABEL).n_unique() > 1)
+        frame = found.sort("request").collect()
+        if wrong := int(frame["varies"].sum()):
+            raise InputError(
+                "requests belong to several segments", file=file, column=question.by, rows=wrong,
+                remedy="one value per request",
+            )  # fmt: skip
+    if empty := frame[LABEL].null_count():
         raise InputError(
-            "requests belong to several segments", file=file, column=column, rows=wrong, remedy="one value per request"
+            f"OPE013 {question.by} is empty", file=file, column=question.by, rows=empty, remedy="name such rows"
         )
-    return frame[column].cast(pl.String).to_numpy()
+    return frame[LABEL].to_numpy()
 
 
 def scan(path: Path) -> pl.LazyFrame:

@@ -206,6 +206,7 @@ def tabulate(answers: Sequence[Artifact], *, target: Path, tracking: str | None 
             (f"{name}/{row['campaign']}/{row['log']}_to_{row['target_policy']}", row[name], 0)
             for row in frame.iter_rows(named=True)
             for name in metrics
+            if row[name] is not None
         ]
     )
     return made
@@ -236,9 +237,11 @@ def direction(row: Mapping[str, object]) -> str:
     return f"{row['campaign']}: {row['log']} -> {row['target_policy']}"
 
 
-def interval(row: Mapping[str, float], name: str) -> str:
+def interval(row: Mapping[str, float | None], name: str) -> str:
     """A value with its interval, in 1/1,000."""
-    return f"{PER * row[name]:.2f} [{PER * row[f'{name}_low']:.2f}, {PER * row[f'{name}_high']:.2f}]"
+    value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
+    around = "" if low is None or high is None else f" [{PER * low:.2f}, {PER * high:.2f}]"
+    return "–" if value is None else f"{PER * value:.2f}{around}"
 
 
 def markdown(table: Artifact) -> str:
@@ -256,7 +259,8 @@ def markdown(table: Artifact) -> str:
         cells = (
             direction(row), f"{PER * row['truth']:.2f} ± {PER * row['truth_se']:.2f}",
             *(interval(row, name) for name in ESTIMATORS),
-            f"{row['relative_ips']:.6f}", f"{row['mean_weight']:.3f}, {row['max_weight']:,.1f}, {row['ess']:,.0f}",
+            "–" if row["relative_ips"] is None else f"{row['relative_ips']:.6f}",
+            f"{row['mean_weight']:.3f}, {row['max_weight']:,.1f}, {row['ess']:,.0f}",
             f"{row['verdict']}: {row['failed']}" if row["failed"] else row["verdict"],
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

@@ -90,13 +90,14 @@ def judge(asked: Judging) -> list[dict[str, Any]]:
         scratch = Path(folder)
         policies = [Served.of(version, asked.contexts, scratch) for version in dict.fromkeys(versions)]
         whole = read_log(Path(asked.logs), vocabulary)
-        log, notes = known_to_all(whole, policies, scratch, leave_out=asked.leave_out_unknown)
+        log, notes = known_to_all(whole, policies, out, leave_out=asked.leave_out_unknown)
         write_targets(log, policies, asked.prefixes, asked.seed, out / TARGETS_FILE)
         return estimate_from_parquet(
             log.file,
             out / TARGETS_FILE,
             out,
             reference=reference,
+            provenance=whole.file,
             notes={one.name: [one.note, *notes] for one in policies},
             **settings,
         )

@@ -143,7 +143,9 @@ def shown(
 def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds:
     """What OPE reads of a log, for the target policy with these position marginals over the serving contexts."""
     position = torch.arange(log.items.shape[1]).expand_as(log.items)
-    found = shown(marginals, serving.contexts.candidates, serving.q_hat, log.context, log.items, position)
+    candidates = serving.contexts.candidates
+    found = shown(marginals, candidates, serving.q_hat, log.context, log.items, position)
+    is_drawn_from_them = bool((places_of(log.items.unsqueeze(1), candidates[log.context]) >= 0).all())
     return Rounds.of(
         reward=log.reward.numpy(),
         propensity=log.propensity.numpy(),
@@ -151,7 +153,7 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
         cluster=log.context.numpy(),
         q_hat=None if found.q_hat is None else found.q_hat.numpy(),
         q_hat_target=None if found.q_hat_target is None else found.q_hat_target.numpy(),
-        actions=torch.full(log.items.shape, serving.contexts.candidates.shape[1]).numpy(),
+        actions=torch.full(log.items.shape, candidates.shape[1]).numpy() if is_drawn_from_them else None,
         reward_range=(0.0, 1.0),
     )
 

@@ -77,14 +77,16 @@ def share(number: int, total: int) -> str:
     return f"{min(max(100 * number / total, 0.1), 99.9):.1f} %"
 
 
-def propensities_of(logs: Path) -> dict[str, Any]:
+def propensities_of(logs: Path, beside: Path | None = None) -> dict[str, Any]:
     """The propensities of a log in a Parquet file, or a folder of them; what its corpus says of the model, if there.
+
+    The corpus lies around the log, or `beside` another that it was taken from.
 
     A row that does not say where its propensity comes from counts as recorded.
     """
     frame = pl.scan_parquet(logs / "**" / "*.parquet") if logs.is_dir() else pl.scan_parquet(logs, glob=False)
     source = pl.col("propensity_source") if "propensity_source" in frame.collect_schema() else pl.lit(None, pl.String)
     counts = frame.group_by(source=source.fill_null("logged")).len().sort("source").collect()
-    description = logs.parent / CORPUS
+    description = (beside or logs).parent / CORPUS
     known = json.loads(description.read_text(encoding="utf-8")).get("propensities") if description.exists() else None
     return {**(known or {}), "rows": dict(counts.iter_rows())}

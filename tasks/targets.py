@@ -50,6 +50,12 @@ def read_log(logs: Path, vocabulary: Path | None = None) -> Log:
     file = Corpus.of(logs).path(LOGGED_SLATES) if logs.is_dir() else logs
     frame = scan(file)
     require_columns(frame.collect_schema().names(), ("event", "user", "item"), LOGGED_SLATES.name, file=file)
+    names = frame.collect_schema().names()
+    if "request" in names and "position" not in names:
+        raise InputError(
+            "lists without positions cannot be judged", file=file, column="position",
+            remedy="number the rows of each request from the top",
+        )  # fmt: skip
     rows = completed(frame, "request", None, file=file).select("event", "user", "item", "position")
     first, last, empty = rows.select(
         first=pl.col("position").min(),
@@ -98,6 +104,7 @@ def known_to_all(log: Log, policies: Sequence[Served], scratch: Path, *, leave_o
         InputError: a user is unknown to some policy and must not be left out, or all are.
     """
     users = log.users()
+    scratch.mkdir(parents=True, exist_ok=True)
     known = set.intersection(*(set(one.rows) for one in policies))
     unknown = users.filter(~pl.col("user").is_in(list(known)))
     if unknown.is_empty():

@@ -115,6 +115,7 @@ def evaluate(
     replicates: int = REPLICATES,
     families: Sequence[Family] = ("clip",),
     estimators: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     methods: Sequence[str] | None = None,
     planned_users: int | None = None,
     resampled_choices: int = 0,
@@ -124,15 +125,15 @@ def evaluate(
 ) -> Evaluation:
     """IPS and SNIPS, with a reward model also DR and SNDR; each with a closed-form and a bootstrap interval by user.
 
-    `estimators` names others, as `rlrec.ope.estimators.named` knows them. `methods` names further intervals of
-    `further`; None is Cressie-Read where a reward range is declared.
+    `estimators` names others, as `rlrec.ope.estimators.named` knows them, `also` more. `methods` names further
+    intervals of `further`; None is Cressie-Read where a reward range is declared.
     `truth` is the target policy's value where a simulator knows it. The curve covers every reported base and each of
     `families`; the choice of each rule of `RULES` is marked in it by a column `selected_RULE`; with
     `resampled_choices`, `frequency_RULE` says in what share of so many resampled logs the rule chooses each λ.
     """
     has_model = rounds.q_hat is not None
     bases: list[Base] = [base for base in REPORTED if has_model or not needs_model(base)]
-    estimates = {name: named(name, rounds) for name in (bases if estimators is None else estimators)}
+    estimates = {name: named(name, rounds) for name in (*(bases if estimators is None else estimators), *also)}
     found = list(estimates.values())
     again = iter(bootstrap([one for one in found if one.resampled], rounds, level, seed=seed, replicates=replicates))
     seen = diagnose(rounds, level)

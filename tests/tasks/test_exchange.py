@@ -48,6 +48,15 @@ def test_a_log_without_support_has_the_published_figures_and_is_told(logs, tmp_p
     assert found["truth"] == pytest.approx(0.0046)
 
 
+def test_a_log_without_a_click_has_a_table(logs, tmp_path):
+    few = Terms(draws=1_000, rows=40)
+    made = exchange.targets("women", "random", logs["bts"], logs["random"], None, few, target=tmp_path / "targets")
+    told = exchange.answer(made, few, target=tmp_path / "answer")
+    assert pl.read_parquet(told.path / exchange.LOGS)["reward"].sum() == 0
+    table = exchange.tabulate([told], target=tmp_path / "table.parquet")
+    assert "| – |" in exchange.markdown(table)
+
+
 def test_without_beliefs_sampling_is_its_logs_shares_and_says_so(logs, tmp_path):
     found = row(logs, tmp_path, "bts")
     assert found["probabilities"] == "shares of its own log"

@@ -113,6 +113,15 @@ def test_rewards_outside_the_range_name_what_was_seen_and_the_flags(tmp_path, on
     assert "--reward-min -1 or less, --reward-max 3 or more" in caught.value.remedy
 
 
+def test_parts_are_of_the_column_that_was_named_whatever_intervals_go_by(tmp_path, one_pass):
+    frame = log().with_columns(day=pl.col("request") % 40, user=pl.col("user") % 6)
+    values(frame, tmp_path, by="user_id", cluster="day", one_pass=one_pass)
+    parts = pl.read_parquet(tmp_path / "out" / "segments.parquet")
+    assert sorted(parts["segment"]) == [str(user) for user in range(6)]
+    values(frame, tmp_path, one_pass=one_pass)
+    assert not (tmp_path / "out" / "segments.parquet").exists()  # it was of another question
+
+
 def test_parts_of_the_log_by_row(tmp_path):
     frame = log().sample(fraction=1.0, shuffle=True, seed=3)
     values(frame, tmp_path, by="position")

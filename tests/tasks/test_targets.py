@@ -148,7 +148,11 @@ def test_a_log_that_does_not_say_who_saw_what_where_is_refused(every, change, ma
     pl.read_parquet(every).with_columns(change).write_parquet(every)
     with pytest.raises(InputError, match=match):
         read_log(every)
-    pl.read_parquet(every).drop("action").write_parquet(every)
+    whole = pl.read_parquet(every)
+    whole.with_columns(request_id=pl.lit(1)).drop("position").write_parquet(every)
+    with pytest.raises(InputError, match="lists without positions"):
+        read_log(every)
+    whole.drop("action").write_parquet(every)
     with pytest.raises(InputError, match="item"):
         read_log(every)
 
