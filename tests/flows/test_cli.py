@@ -286,6 +286,7 @@ def test_help_is_instant_and_loads_nothing_heavy():
     assert min(seconds) < HELP_SECONDS
 
 
+@pytest.mark.slow
 def test_a_flow_refuses_a_preset_of_another_kind():
     done = subprocess.run(
         [sys.executable, "-m", "flows.finetune", "open-bandit/exchange"], capture_output=True, text=True
