@@ -47,6 +47,7 @@ def module(name: str, *words: str) -> list[str]:
     return [sys.executable, "-m", f"flows.{name}", *words]
 
 
+@pytest.mark.slow
 def test_a_flow_run_as_a_module_says_what_is_wrong(tmp_path):
     done = subprocess.run(
         module("finetune", "ml-100k/grpo_slat"), env=environment(tmp_path), capture_output=True, text=True, check=False

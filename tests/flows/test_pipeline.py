@@ -84,6 +84,7 @@ def test_every_user_gets_distinct_items_never_seen(in_home, raw):
     assert lists["propensity"].is_between(0.0, 1.0).all()
 
 
+@pytest.mark.slow
 def test_the_registered_model_ranks_in_a_fresh_process(in_home, tmp_path):
     code = f"""
 import mlflow, pandas as pd
