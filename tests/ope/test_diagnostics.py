@@ -129,7 +129,10 @@ def test_inverse_propensities_count_the_actions():
     exact = world.exact(10, actions=np.full(10, 3))
     assert diagnose(exact).inverse_propensity == pytest.approx(1)
     sampled = world.sample(5_000, np.random.default_rng(0), actions=np.full(5_000, 3))
-    assert abs(diagnose(sampled).inverse_propensity_z) < 4
+    seen, over = diagnose(sampled), 1 / sampled.propensity[:, 0]
+    error = np.sqrt(5_000 / 4_999 * ((over - 3 * seen.inverse_propensity) ** 2).sum()) / 15_000
+    assert seen.inverse_propensity_z == pytest.approx((seen.inverse_propensity - 1) / error)
+    assert abs(seen.inverse_propensity_z) < 4
     halved = Rounds.of(**(columns_of(sampled) | {"propensity": sampled.propensity / 2, "actions": sampled.actions}))
     assert diagnose(halved).inverse_propensity == pytest.approx(2 * diagnose(sampled).inverse_propensity)
     assert diagnose(halved).inverse_propensity_z > 4

@@ -83,6 +83,8 @@ def test_comparison_segments_and_mean_weight_are_those_of_the_log_written_out(tw
             [other[name] for name in ("value", "low", "high")]
         )
     weighed, written = twice
+    for name in ("second_moment", "divergence", "overlap", "model_gain"):
+        assert getattr(diagnose(weighed), name) == pytest.approx(getattr(diagnose(written), name))
     halves = [segments(one, np.where(one.propensity[:, 0] > 0.25, "often", "seldom")) for one in twice]
     key = {one.segment: one for one in halves[1]}
     for one in halves[0]:
