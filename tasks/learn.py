@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rlrec import recipes
@@ -110,8 +110,12 @@ def actor_scores(actor: CandidateScorer, contexts: Contexts) -> Tensor:
 
 @dataclass(frozen=True)
 class Shown:
-    """Of R lists of J shown items each: π(item at its position), the predicted reward, and its mean under π there."""
+    """Of R lists of J shown items each: π(item at its position), the predicted reward, and its mean under π there.
 
+    `inside` says which are among the candidates.
+    """
+
+    inside: Bool[Tensor, "R J"]
     probability: Float[Tensor, "R J"]
     q_hat: Float[Tensor, "R J"] | None
     q_hat_target: Float[Tensor, "R J"] | None
@@ -134,10 +138,11 @@ def shown(
     inside, place, row = places >= 0, places.clamp_min(0), context.unsqueeze(1)
     probability = torch.where(inside, marginals[row, position, place], 0.0).clamp(0.0, 1.0)
     if q_hat is None:
-        return Shown(probability, None, None)
+        return Shown(inside, probability, None, None)
     theta = discounts(marginals.shape[1])
     direct = (marginals * q_hat.unsqueeze(1)).sum(2) * theta
-    return Shown(probability, torch.where(inside, q_hat[row, place], 0.0) * theta[position], direct[row, position])
+    predicted = torch.where(inside, q_hat[row, place], 0.0) * theta[position]
+    return Shown(inside, probability, predicted, direct[row, position])
 
 
 def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds:
@@ -145,7 +150,6 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
     position = torch.arange(log.items.shape[1]).expand_as(log.items)
     candidates = serving.contexts.candidates
     found = shown(marginals, candidates, serving.q_hat, log.context, log.items, position)
-    is_drawn_from_them = bool((places_of(log.items.unsqueeze(1), candidates[log.context]) >= 0).all())
     return Rounds.of(
         reward=log.reward.numpy(),
         propensity=log.propensity.numpy(),
@@ -153,7 +157,7 @@ def rounds_of(log: LoggedSlates, serving: Evidence, marginals: Tensor) -> Rounds
         cluster=log.context.numpy(),
         q_hat=None if found.q_hat is None else found.q_hat.numpy(),
         q_hat_target=None if found.q_hat_target is None else found.q_hat_target.numpy(),
-        actions=torch.full(log.items.shape, candidates.shape[1]).numpy() if is_drawn_from_them else None,
+        actions=torch.full(log.items.shape, candidates.shape[1]).numpy() if bool(found.inside.all()) else None,
         reward_range=(0.0, 1.0),
     )
 

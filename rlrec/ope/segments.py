@@ -11,8 +11,8 @@ from jaxtyping import Shaped
 
 from rlrec.errors import InputError
 from rlrec.ope.diagnostics import effective
-from rlrec.ope.estimators import sndr, snips
-from rlrec.ope.intervals import clustered
+from rlrec.ope.estimators import Estimate, sndr, snips
+from rlrec.ope.intervals import Interval, clustered
 from rlrec.ope.models import part
 from rlrec.ope.rounds import Rounds
 from rlrec.ope.statistics import Stats
@@ -54,21 +54,8 @@ def segments(rounds: Rounds, label: Shaped[Array, "N"], level: float = 0.95) -> 
         own = part(rounds, code == number)
         one = (snips if own.q_hat is None else sndr)(own)
         interval = clustered(one, own, 1 - (1 - level) / len(names))
-        found.append(
-            Segment(
-                segment=str(names[number]),
-                estimator=one.estimator,
-                value=one.value,
-                logging_value=own.logging_value,
-                standard_error=interval.standard_error,
-                low=interval.low,
-                high=interval.high,
-                level=level,
-                n=len(own),
-                n_clusters=own.clusters,
-                ess=effective(own.weights.reshape(-1)),
-            )
-        )
+        size = effective(own.weights.reshape(-1))
+        found.append(told(str(names[number]), one, interval, own.logging_value, level, len(own), own.clusters, size))
     return found
 
 
@@ -84,22 +71,28 @@ def segments_of_stats(parts: Mapping[str, Stats], level: float = 0.95) -> list[S
         shards = int(stats.present.sum())
         one = estimate_of("sndr" if stats.has_model else "snips", stats).estimate
         interval = closed_form(one, shards, 1 - (1 - level) / len(parts))
-        found.append(
-            Segment(
-                segment=name,
-                estimator=one.estimator,
-                value=one.value,
-                logging_value=stats.logging_value,
-                standard_error=interval.standard_error,
-                low=interval.low,
-                high=interval.high,
-                level=level,
-                n=stats.n,
-                n_clusters=shards,
-                ess=stats.effective_sample_size,
-            )
-        )
+        size = stats.effective_sample_size
+        found.append(told(name, one, interval, stats.logging_value, level, stats.n, shards, size))
     return found
+
+
+def told(
+    name: str, one: Estimate, interval: Interval, logging_value: float, level: float, rows: int, units: int, size: float
+) -> Segment:
+    """One part, whoever summed it; `level` is that of all parts at once."""
+    return Segment(
+        segment=name,
+        estimator=one.estimator,
+        value=one.value,
+        logging_value=logging_value,
+        standard_error=interval.standard_error,
+        low=interval.low,
+        high=interval.high,
+        level=level,
+        n=rows,
+        n_clusters=units,
+        ess=size,
+    )
 
 
 def require_few(count: int, positions: int = 1) -> None:

@@ -12,7 +12,7 @@ STANDS = "html[data-figures]"
 def opened(browser: "Browser", page_file: Path, size: tuple[int, int], **context: object) -> "Page":
     """Open a page and fail on any console error, script error or request that leaves the file."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **context)
-    page.faults = []  # type: ignore[attr-defined]
+    page.faults = []  # type: ignore[attr-defined]  # a page carries what went wrong on it
     page.on(
         "console", lambda message: page.faults.append(message.text) if message.type in ("error", "warning") else None
     )
